@@ -1,0 +1,30 @@
+"""Parameters: the only tensors that are written to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from tbptt.errors import ShapeError
+from tbptt_tensorflow.tensors._promotion import Variable, on_device
+from tbptt_tensorflow.tensors.creation import asarray
+
+
+def parameter(value: Any, *, name: str | None = None, trainable: bool = True, device: str | None = None) -> Any:
+    with on_device(device):
+        return tf.Variable(asarray(value), name=name, trainable=trainable)
+
+
+def is_parameter(x: Any) -> bool:
+    return isinstance(x, Variable)
+
+
+def assign(parameter: Any, value: Any) -> None:
+    source = asarray(value, dtype=parameter.dtype)
+    if source.shape != parameter.shape:
+        raise ShapeError(
+            f"A value of the shape {tuple(source.shape)} cannot be assigned to a parameter of the shape "
+            f"{tuple(parameter.shape)}: the shapes must be equal."
+        )
+    parameter.assign(source)

@@ -1,0 +1,17 @@
+"""The PyTorch adapter: the promises of `tbptt.protocols`, kept with `torch`."""
+
+from tbptt.protocols import Backend
+from tbptt_torch import autodiff, compilation, devices, interop, optimizers, recurrence, tensors
+
+backend = Backend(
+    name="torch",
+    tensors=tensors,
+    recurrence=recurrence,
+    autodiff=autodiff,
+    optimizers=optimizers,
+    devices=devices,
+    compilation=compilation,
+    interop=interop,
+)
+
+__all__ = ["backend"]

@@ -1,0 +1,68 @@
+"""Compiling under torch: eager unless asked, then `torch.compile`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+class _Eager:
+    """The function itself."""
+
+    road = "eager"
+    traces = 0
+    bakes_numbers = False
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        return self._function(*arguments)
+
+
+class _Compiled:
+    """`torch.compile` of the function; the function itself from the first time the compiler fails."""
+
+    bakes_numbers = True
+
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self._plain = function
+        self._name = name
+        self._function: Callable[..., Any] = torch.compile(self._counted, dynamic=False)
+        self.traces = 0
+        self.road = "torch.compile"
+
+    def __call__(self, *arguments: Any) -> Any:
+        try:
+            return self._function(*arguments)
+        except torch._dynamo.exc.TorchDynamoException as error:
+            # The compiler fails before a graph has run, so nothing has been updated yet.
+            reason = str(error).strip().splitlines()[0]
+            warnings.warn(
+                f"torch.compile cannot compile {self._name} and it runs eagerly instead: {reason}", stacklevel=2
+            )
+            self.road, self._function = "eager", self._plain
+            return self._function(*arguments)
+
+    def _counted(self, *arguments: Any) -> Any:
+        if torch.compiler.is_compiling():
+            self._count()
+        return self._plain(*arguments)
+
+    @torch.compiler.assume_constant_result
+    def _count(self) -> int:
+        self.traces += 1  # assumed constant, so it runs once a trace and leaves no mark in the graph
+        return self.traces
+
+
+def compile(function: Callable[..., Any], mode: bool | str, name: str) -> _Eager | _Compiled:
+    """Turn a function of trees of tensors into a compiled one: `mode` True compiles, ``"auto"`` and False stay eager."""
+    return _Compiled(function, name) if mode is True else _Eager(function)
+
+
+def is_tracing() -> bool:
+    """Whether Python is being traced now, so that values cannot be read."""
+    return torch.compiler.is_compiling()

@@ -1,0 +1,41 @@
+"""Truncated backpropagation through time, written once, on PyTorch or TensorFlow.
+
+Importing this package imports neither engine: the first tensor, module or question does.
+"""
+
+from tbptt import data, errors, nn, ops, optim, schedules, tree
+from tbptt.autodiff import GradientTape, no_grad, stop_gradient
+from tbptt.backends import current_backend, current_device, use_backend
+from tbptt.dtypes import default_dtype, set_default_dtype
+from tbptt.module import Module
+from tbptt.random import seed_everything
+from tbptt.state import detach, reset_rows
+from tbptt.trainer import Callback, Trainer
+from tbptt.windowing import windows
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Callback",
+    "GradientTape",
+    "Module",
+    "Trainer",
+    "current_backend",
+    "current_device",
+    "data",
+    "default_dtype",
+    "detach",
+    "errors",
+    "nn",
+    "no_grad",
+    "ops",
+    "optim",
+    "reset_rows",
+    "schedules",
+    "seed_everything",
+    "set_default_dtype",
+    "stop_gradient",
+    "tree",
+    "use_backend",
+    "windows",
+]

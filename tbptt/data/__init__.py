@@ -1,0 +1,7 @@
+"""Data: long text, arrays, and whatever else brings batches."""
+
+from tbptt.data.arrays import ArrayStream
+from tbptt.data.batches import batches, is_one_batch
+from tbptt.data.text import TextStream
+
+__all__ = ["ArrayStream", "TextStream", "batches", "is_one_batch"]

@@ -1,0 +1,160 @@
+"""Losses and metrics. The class axis of logits is the last one; every mean is over the elements that count."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from tbptt import counting, ops
+from tbptt.errors import ConfigurationError, ShapeError
+from tbptt.types import Tensor
+
+Reduction: TypeAlias = Literal["mean", "sum", "none"]
+
+
+def cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """−log softmax(logits)[target], in nats, from logits, as `torch.nn.functional.cross_entropy` with the classes last.
+
+    Args:
+        logits: (..., C).
+        targets: integers (...), any integer dtype.
+        weight: (C,), of each class; the mean then divides by the sum of the weights of the targets that count.
+        ignore_index: targets of this value count for nothing.
+        label_smoothing: ε; the target distribution is (1 − ε)·one-hot + ε/C.
+        reduction: ``"mean"`` over the targets that count (NaN if none does), ``"sum"`` or ``"none"``.
+
+    Raises:
+        ShapeError: if `targets` is not `logits` without its last axis.
+
+    >>> import numpy as np, tbptt
+    >>> logits = tbptt.ops.asarray(np.zeros((2, 3, 4)))
+    >>> round(float(tbptt.nn.functional.cross_entropy(logits, np.zeros((2, 3), int))), 6) == round(np.log(4), 6)
+    True
+    """
+    targets = _check_targets(logits, targets)
+    counted = ops.not_equal(targets, ignore_index)
+    index = ops.expand_dims(ops.where(counted, targets, 0), axis=-1)
+    log_probabilities = ops.log_softmax(logits, axis=-1)
+    losses = ops.negative(ops.squeeze(ops.take_along_axis(log_probabilities, index, axis=-1), axis=-1))
+    element_weights = ops.astype(counted, ops.dtype(logits))
+    if weight is not None:
+        element_weights = ops.multiply(element_weights, ops.take(weight, ops.squeeze(index, axis=-1), axis=0))
+        losses = ops.multiply(losses, ops.take(weight, ops.squeeze(index, axis=-1), axis=0))
+    if label_smoothing:
+        spread = log_probabilities if weight is None else ops.multiply(log_probabilities, weight)
+        uniform = ops.divide(ops.negative(ops.sum(spread, axis=-1)), logits.shape[-1])
+        losses = ops.add(ops.multiply(losses, 1 - label_smoothing), ops.multiply(uniform, label_smoothing))
+    losses = ops.where(counted, losses, 0.0)
+    if reduction != "mean":
+        return _reduce(losses, reduction)
+    denominator = ops.sum(element_weights)
+    return counting.note(ops.divide(ops.sum(losses), denominator), denominator)
+
+
+def mse_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """(input − target)².
+
+    >>> import tbptt
+    >>> float(tbptt.nn.functional.mse_loss(tbptt.ops.ones((2, 3)), tbptt.ops.zeros((2, 3))))
+    1.0
+    """
+    return _reduce(ops.square(_difference(inputs, targets)), reduction)
+
+
+def l1_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+    """|input − target|."""
+    return _reduce(ops.abs(_difference(inputs, targets)), reduction)
+
+
+def huber_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
+    """½d² up to |d| = delta, delta·(|d| − ½·delta) beyond (Huber 1964)."""
+    if delta <= 0:
+        raise ConfigurationError(f"delta must be above 0; received {delta!r}.")
+    size = ops.abs(_difference(inputs, targets))
+    inside = ops.multiply(ops.square(size), 0.5)
+    outside = ops.multiply(ops.subtract(size, 0.5 * delta), delta)
+    return _reduce(ops.where(ops.less_equal(size, delta), inside, outside), reduction)
+
+
+def binary_cross_entropy_with_logits(
+    inputs: Tensor,
+    targets: Tensor,
+    weight: Tensor | None = None,
+    pos_weight: Tensor | None = None,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """−t·log σ(x) − (1 − t)·log σ(−x), computed without overflow.
+
+    Args:
+        inputs: logits x, any shape.
+        targets: probabilities t of the same shape.
+        weight: of each element, broadcast; the mean still divides by the number of elements, as in torch.
+        pos_weight: factor on the first term.
+    """
+    _difference(inputs, targets)
+    # log σ(−x) = −softplus(x) and log σ(x) = −softplus(−x)
+    positive = ops.multiply(ops.softplus(ops.negative(inputs)), targets)
+    if pos_weight is not None:
+        positive = ops.multiply(positive, pos_weight)
+    losses = ops.add(positive, ops.multiply(ops.softplus(inputs), ops.subtract(1.0, targets)))
+    return _reduce(losses if weight is None else ops.multiply(losses, weight), reduction)
+
+
+def accuracy(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+    """Share of targets that have the highest logit, over the targets that count; a scalar.
+
+    >>> import numpy as np, tbptt
+    >>> float(tbptt.nn.functional.accuracy(np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([1, 0])))
+    0.5
+    """
+    targets = _check_targets(logits, targets)
+    counted = ops.not_equal(targets, ignore_index)
+    hits = ops.logical_and(ops.equal(ops.argmax(logits, axis=-1), ops.astype(targets, "int64")), counted)
+    count = ops.sum(ops.astype(counted, ops.dtype(logits)))
+    return counting.note(ops.divide(ops.sum(ops.astype(hits, ops.dtype(logits))), count), count)
+
+
+def perplexity(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+    """exp of the mean cross entropy; a scalar.
+
+    Of several windows, take exp of the mean of their cross entropies, not the mean of their perplexities.
+    """
+    loss = cross_entropy(logits, targets, ignore_index=ignore_index)
+    count = counting.count_of(loss)
+    value = ops.exp(loss)
+    return value if count is None else counting.note(value, count)
+
+
+def _check_targets(logits: Tensor, targets: Tensor) -> Tensor:
+    targets = targets if ops.is_tensor(targets) else ops.asarray(targets)
+    if tuple(targets.shape) != tuple(logits.shape)[:-1]:
+        raise ShapeError(
+            f"Targets must be class numbers shaped like the logits without their last axis, {tuple(logits.shape)[:-1]}; "
+            f"received targets {tuple(targets.shape)} for logits {tuple(logits.shape)}. The class axis is the last one."
+        )
+    return targets
+
+
+def _difference(inputs: Tensor, targets: Tensor) -> Tensor:
+    if tuple(inputs.shape) != tuple(targets.shape):
+        raise ShapeError(
+            f"Inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)} differ in shape, and broadcasting them would "
+            f"average over pairs that do not belong together. Reshape one to the other's shape."
+        )
+    return ops.subtract(inputs, targets)
+
+
+def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+    if reduction == "none":
+        return losses
+    if reduction == "sum":
+        return ops.sum(losses)
+    if reduction == "mean":
+        return ops.mean(losses)
+    raise ConfigurationError(f"reduction must be 'mean', 'sum' or 'none'; received {reduction!r}.")

@@ -1,0 +1,221 @@
+"""Recurrent layers over a window: functions of an explicit state, ``outputs, state = layer(inputs, state)``.
+
+The arithmetic is the engine's fastest kernel (`tbptt.protocols.recurrence`); here are weights, checks and axes. Shape legend: B rows,
+T steps, F input features, H units, L layers. LSTM and RNN have one bias a layer, GRU one more inside its candidate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from tbptt import backends, ops, tree
+from tbptt.errors import ConfigurationError, ShapeError
+from tbptt.nn import init as initial
+from tbptt.nn.dropout import Dropout
+from tbptt.nn.init import Init
+from tbptt.nn.module import Module, parameter
+from tbptt.protocols import Between, LayerWeights
+from tbptt.types import Array, Tensor, Tree
+
+
+def draw_weights(gates: int, inputs: int, units: int, bias: bool, init: Init) -> dict[str, Array]:
+    """First weights of one layer, by role: ``weight_ih``, ``weight_hh``, ``bias``, and of a GRU (3 gates) ``bias_hn``.
+
+    ``"torch"``: U(±1/√H) everywhere. ``"keras"``: each gate's input kernel glorot uniform as one matrix, recurrent orthogonal,
+    biases zero, an LSTM's forget gate one.
+    """
+    rows = gates * units
+    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, units)}
+    if bias:
+        shapes |= {"bias": (rows,)} | ({"bias_hn": (units,)} if gates == 3 else {})
+    if init == "torch":
+        return {role: initial.uniform(shape, 1 / math.sqrt(units)) for role, shape in shapes.items()}
+    values = {role: np.zeros(shape) for role, shape in shapes.items()}
+    values["weight_ih"] = initial.glorot_uniform((rows, inputs))
+    values["weight_hh"] = initial.orthogonal((rows, units))
+    if bias and gates == 4:
+        values["bias"][units : 2 * units] = 1.0
+    return values
+
+
+class Recurrent(Module):
+    """What LSTM, GRU and RNN have in common: weights by layer, a state of zeros, checks, axes, dropout between layers."""
+
+    gates: int
+    """Blocks of rows in each weight matrix."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = True,
+        dropout: float = 0.0,
+        init: Init = "torch",
+    ) -> None:
+        initial.check(init)
+        for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigurationError(f"{name} must be a whole number from 1; received {value!r}.")
+        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, num_layers
+        self.bias, self.batch_first = bias, batch_first
+        for layer in range(num_layers):
+            inputs = hidden_size if layer else input_size
+            for role, value in draw_weights(self.gates, inputs, hidden_size, bias, init).items():
+                setattr(self, f"{role}_l{layer}", parameter(value))
+        self.dropouts = [Dropout(dropout) for _ in range(num_layers - 1)] if dropout else []
+
+    def forward(self, inputs: Tensor, state: Tree = None) -> tuple[Tensor, Any]:
+        """Run the window.
+
+        Args:
+            inputs: (B, T, F), or (T, B, F) with ``batch_first=False``.
+            state: of the step before the window; None means zeros. Tensors (L, B, H).
+
+        Returns:
+            outputs of the last layer, (B, T, H) or (T, B, H); the state after the last step, shaped like `state`.
+
+        Raises:
+            ShapeError: naming what was expected and what came.
+        """
+        rows = self._check_inputs(inputs)
+        state = self._zeros(rows, inputs) if state is None else self._check_state(state, rows)
+        inputs_tbf = ops.permute_dims(inputs, (1, 0, 2)) if self.batch_first else inputs
+        weights = [self._layer(layer) for layer in range(self.num_layers)]
+        outputs, state = self._kernel(inputs_tbf, state, weights, self._between())
+        return (ops.permute_dims(outputs, (1, 0, 2)) if self.batch_first else outputs), state
+
+    def _kernel(
+        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+    ) -> tuple[Tensor, Tree]:
+        raise NotImplementedError
+
+    def _layer(self, layer: int) -> LayerWeights:
+        roles = ("weight_ih", "weight_hh", "bias", "bias_hn")
+        return LayerWeights(*(getattr(self, f"{role}_l{layer}", None) for role in roles))
+
+    def _between(self) -> Between | None:
+        if not self.training or not self.dropouts:
+            return None
+        return lambda layer, outputs: self.dropouts[layer](outputs, time_major=True)
+
+    def _structure(self, make: Callable[[], Tensor]) -> Tree:
+        """A state of this layer's structure."""
+        return make()
+
+    def _zeros(self, rows: int | Tensor, inputs: Tensor) -> Tree:
+        shape = (self.num_layers, rows, self.hidden_size)
+        kind = ops.dtype(inputs)
+        return self._structure(lambda: ops.zeros(shape, dtype=kind))
+
+    def _check_inputs(self, inputs: Tensor) -> int | Tensor:
+        shape = tuple(inputs.shape)
+        axes = "(batch, time, features)" if self.batch_first else "(time, batch, features)"
+        if len(shape) != 3 or shape[2] != self.input_size:
+            raise ShapeError(
+                f"{type(self).__name__} expected inputs {axes} with {self.input_size} features; received shape {shape}. "
+                f"Check batch_first={self.batch_first} and input_size={self.input_size}, or add the missing axis."
+            )
+        return ops.shape(inputs)[0 if self.batch_first else 1]
+
+    def _check_state(self, state: Tree, rows: int | Tensor) -> Tree:
+        expected = (self.num_layers, rows, self.hidden_size)
+        pattern = tree.structure(self._structure(lambda: 0))
+        given = tuple(state) if isinstance(state, list) else state
+        shapes = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves(given)]
+        if tree.structure(given) != pattern or any(shape != expected for shape in shapes if None not in shape):
+            raise ShapeError(
+                f"{type(self).__name__} expected a state {pattern} of tensors (layers, batch, units) = {expected}; "
+                f"received {tree.structure(given)} with shapes {shapes}. Pass state=None to start from zeros, or "
+                f"carry only the rows of this batch."
+            )
+        return given
+
+    def extra_repr(self) -> str:
+        return f"{self.input_size}, {self.hidden_size}, num_layers={self.num_layers}, batch_first={self.batch_first}"
+
+
+class LSTM(Recurrent):
+    """Long short-term memory. State: ``(h, c)``, each (L, B, H), as in `torch.nn.LSTM`; one bias a layer.
+
+    Args:
+        input_size: F.
+        hidden_size: H.
+        num_layers: L, stacked.
+        bias: whether there is one.
+        batch_first: whether axis 0 is the batch (the default) or time.
+        dropout: probability between layers, per element and step, while training.
+        init: ``"torch"`` or ``"keras"`` initial weights.
+
+    >>> import tbptt
+    >>> lstm = tbptt.nn.LSTM(3, 5, num_layers=2)
+    >>> outputs, (h, c) = lstm(tbptt.ops.zeros((4, 7, 3)))
+    >>> tuple(outputs.shape), tuple(h.shape)
+    ((4, 7, 5), (2, 4, 5))
+    """
+
+    gates = 4
+
+    def _structure(self, make: Callable[[], Tensor]) -> Tree:
+        return make(), make()
+
+    def _kernel(
+        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+    ) -> tuple[Tensor, Tree]:
+        return backends.backend_of(inputs).recurrence.lstm(inputs, state, weights, between)
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit, reset applied after the matrix product. State: one tensor (L, B, H). Arguments as `LSTM`.
+
+    >>> import tbptt
+    >>> outputs, state = tbptt.nn.GRU(3, 5)(tbptt.ops.zeros((4, 7, 3)))
+    >>> tuple(outputs.shape), tuple(state.shape)
+    ((4, 7, 5), (1, 4, 5))
+    """
+
+    gates = 3
+
+    def _kernel(
+        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+    ) -> tuple[Tensor, Tree]:
+        return backends.backend_of(inputs).recurrence.gru(inputs, state, weights, between)
+
+
+class RNN(Recurrent):
+    """Elman's network. State: one tensor (L, B, H). Arguments as `LSTM`, and `nonlinearity`: ``"tanh"`` or ``"relu"``.
+
+    >>> import tbptt
+    >>> outputs, state = tbptt.nn.RNN(3, 5, nonlinearity="relu")(tbptt.ops.zeros((4, 7, 3)))
+    >>> tuple(outputs.shape), tuple(state.shape)
+    ((4, 7, 5), (1, 4, 5))
+    """
+
+    gates = 1
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = True,
+        dropout: float = 0.0,
+        init: Init = "torch",
+        nonlinearity: Literal["tanh", "relu"] = "tanh",
+    ) -> None:
+        if nonlinearity not in ("tanh", "relu"):
+            raise ConfigurationError(f"nonlinearity must be 'tanh' or 'relu'; received {nonlinearity!r}.")
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, init)
+        self.nonlinearity = nonlinearity
+
+    def _kernel(
+        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+    ) -> tuple[Tensor, Tree]:
+        recurrence = backends.backend_of(inputs).recurrence
+        return recurrence.rnn(inputs, state, weights, between, self.nonlinearity)

@@ -1,0 +1,45 @@
+"""What an engine promises about compiling the pure window step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+
+class Compiled(Protocol):
+    """A compiled function, and what became of it."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call it with trees of tensors; the answer is a tree of tensors."""
+        ...
+
+    @property
+    def road(self) -> str:
+        """How it runs, e.g. ``"tf.function with XLA"`` or ``"eager"``."""
+        ...
+
+    @property
+    def traces(self) -> int:
+        """How often the Python function was traced (eager: 0)."""
+        ...
+
+    @property
+    def bakes_numbers(self) -> bool:
+        """Whether a Python number among the arguments becomes part of the program, so that a new one means a new trace."""
+        ...
+
+
+class Compilation(Protocol):
+    """The module ``compilation`` of an adapter."""
+
+    def compile(self, function: Callable[..., Any], mode: bool | str, name: str) -> Compiled:
+        """Turn a function of trees of tensors into the engine's compiled form.
+
+        `mode` is ``"auto"`` (what is best on this engine by default), True (compile), or False (run as it is).
+        Where the best form cannot be had, one warning that says why, and the next best.
+        """
+        ...
+
+    def is_tracing(self) -> bool:
+        """Whether Python is being traced now, so that values cannot be read."""
+        ...

@@ -1,0 +1,237 @@
+"""Cutting a batch of long sequences into windows, lazily: only the window at hand is read, converted and placed.
+
+A batch is any tree of NumPy arrays, memory-mapped or otherwise sliceable arrays, and tensors of any engine. A window is
+the same tree with tensors of the current engine on the current device, cut along time; leaves without time come whole.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from tbptt import clock, tree
+from tbptt.backends import current_backend, current_device, owner_of
+from tbptt.dtypes import FLOATS, is_kind, name_of
+from tbptt.errors import ConfigurationError, ShapeError
+from tbptt.protocols import Backend
+from tbptt.schedules import Schedule, Window, as_schedule, checked_plan
+from tbptt.schedules.base import check_length
+from tbptt.types import DType, Tree
+
+# Tokens are stored small; neither engine looks up an embedding by these, and both count in the wider ones.
+_WIDENED = {
+    "uint8": "int32",
+    "int8": "int32",
+    "uint16": "int32",
+    "int16": "int32",
+    "uint32": "int64",
+    "uint64": "int64",
+}
+
+
+def windows(
+    batch: Tree, schedule: int | Schedule, time_axis: int | Tree = 1, *, float_dtype: Any = None
+) -> Iterator[Tree]:
+    """The windows of a batch, one after the other, each a tree like the batch.
+
+    >>> import numpy as np, tbptt
+    >>> x, y = np.zeros((2, 50, 3), "float32"), np.zeros((2, 50), "int64")
+    >>> [tuple(window[0].shape) for window in tbptt.windows((x, y), 20)]
+    [(2, 20, 3), (2, 20, 3), (2, 10, 3)]
+
+    Args:
+        batch: a tree of arrays or tensors, by default (batch, time, ...). Numbers and strings in it are passed on.
+        schedule: time steps a window, or a schedule.
+        time_axis: the axis of time of every leaf that has that axis, other leaves being passed whole; or a tree like
+            the batch with an axis for each leaf, None for leaves without time. An entry counts for everything below it.
+        float_dtype: what floating leaves are converted to; None: they keep theirs. Integers below 32 bits become
+            int32, uint32 and uint64 become int64, on every engine.
+
+    Raises:
+        ShapeError: if leaves disagree about the number of time steps, or none has a time axis.
+        StructureError: if `time_axis` is a tree that does not fit the batch.
+        DataError: if there are no time steps.
+        ScheduleError, ConfigurationError: for a wrong `schedule` or `time_axis`.
+    """
+    windowed = WindowedBatch(batch, schedule, time_axis, float_dtype=float_dtype)
+    return _walk(windowed)
+
+
+def _walk(windowed: WindowedBatch) -> Iterator[Tree]:
+    sequence = clock.next_sequence()
+    for window, leaves in windowed:
+        with _enter(window, sequence):
+            yield leaves
+
+
+def _enter(window: Window, sequence: int) -> AbstractContextManager[None]:
+    """What holds while a loop of the user's own is at this window: layers are told where in time it begins."""
+    return clock.at(clock.Origin(epoch=sequence, row=0, time=window.start))
+
+
+class WindowedBatch:
+    """A batch and a schedule: iterating yields ``(window, tree)`` pairs, the record of integers and the leaves.
+
+    >>> import numpy as np
+    >>> from tbptt.windowing import WindowedBatch
+    >>> windowed = WindowedBatch({"x": np.zeros((4, 7))}, 5)
+    >>> windowed.batch_size, [(window.start, window.stop) for window, _ in windowed]
+    (4, [(0, 5), (5, 7)])
+
+    Arguments and errors are those of `windows`. In addition `schedule` may be None (one window: nothing is cut, and
+    leaves need not agree about time), and `backend` and `device` say where windows go, by default to the current ones.
+    Its length is the number of windows. It may be iterated again, which asks the schedule for a new plan.
+    """
+
+    length: int
+    """Time steps of the batch."""
+    batch_size: int
+    """Rows: the length of axis 0 (of axis 1, where time is axis 0); 1 if leaves with time have no other axis."""
+
+    def __init__(
+        self,
+        batch: Tree,
+        schedule: int | Schedule | None,
+        time_axis: int | Tree = 1,
+        *,
+        float_dtype: Any = None,
+        backend: Backend | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.schedule = None if schedule is None else as_schedule(schedule)
+        self._float_dtype = _checked_float_dtype(float_dtype)
+        self._backend = backend or current_backend()
+        self._device = device or current_device(self._backend)
+        leaves, self._structure = tree.flatten(batch)
+        axes = _time_axes(batch, leaves, time_axis)
+        timed = [(_shape(leaf), axis) for leaf, axis in zip(leaves, axes, strict=True) if axis is not None]
+        rows = [shape[0 if axis else 1] for shape, axis in timed if len(shape) > 1] or [
+            shape[0] for shape in map(_shape, leaves) if shape and not timed
+        ]
+        self.batch_size = int(rows[0]) if rows else 1
+        if self.schedule is None:
+            self.length = int(timed[0][0][timed[0][1]]) if timed else 1
+            self._axes: list[int | None] = [None] * len(leaves)
+        else:
+            self.length = _common_length(batch, leaves, axes, time_axis)
+            check_length(self.length)
+            self._axes = axes
+        self._count: int | None = None
+        # what has no time is converted once, not for every window
+        self._leaves = [
+            self._convert(leaf) if axis is None else leaf for leaf, axis in zip(leaves, self._axes, strict=True)
+        ]
+
+    def __len__(self) -> int:
+        if self.schedule is None:
+            return 1
+        if self._count is None:
+            before = self.schedule.state_dict()  # counting draws, and must not change what is drawn next
+            self._count = sum(1 for _ in self.schedule.plan(self.length))
+            self.schedule.load_state_dict(before)
+        return self._count
+
+    def __iter__(self) -> Iterator[tuple[Window, Tree]]:
+        whole = [Window(0, self.length)]
+        for window in whole if self.schedule is None else checked_plan(self.schedule, self.length):
+            yield window, self.cut(window)
+
+    def cut(self, window: Window) -> Tree:
+        """One window of the batch, as tensors of the current engine."""
+        steps = slice(window.start, window.stop)
+        return tree.unflatten(
+            self._structure,
+            [
+                leaf if axis is None else self._convert(leaf[(slice(None),) * axis + (steps,)])
+                for leaf, axis in zip(self._leaves, self._axes, strict=True)
+            ],
+        )
+
+    def _convert(self, leaf: Any) -> Any:
+        owner = None if isinstance(leaf, np.ndarray) else owner_of(leaf)
+        if owner is not None:
+            dtype = self._target(owner.tensors.dtype(leaf))
+            if owner.name == self._backend.name:
+                return owner.tensors.astype(owner.devices.place(leaf, self._device), dtype)
+            leaf = owner.tensors.to_numpy(leaf)
+        elif not hasattr(leaf, "shape"):
+            return leaf
+        else:
+            leaf = np.asarray(leaf)
+            if leaf.dtype.kind not in "biuf":
+                return leaf  # names, dates and objects are no tensors on any engine
+            dtype = self._target(leaf.dtype.name)
+        # A copy of its own: a memory-mapped page cannot be written to, and the caller's array should not be.
+        # NumPy has no bfloat16; the engine narrows what came as float32.
+        held = np.array(leaf, dtype=None if dtype == "bfloat16" else dtype, order="C")
+        return self._backend.tensors.asarray(held, dtype=dtype, device=self._device)
+
+    def _target(self, dtype: DType) -> DType:
+        if self._float_dtype is not None and dtype in FLOATS:
+            return self._float_dtype
+        return _WIDENED.get(dtype, dtype)
+
+
+def _checked_float_dtype(dtype: Any) -> DType | None:
+    name = None if dtype is None else name_of(dtype)
+    if name is not None and not is_kind(name, "real floating"):
+        raise ConfigurationError(f"float_dtype= is a floating dtype, one of {', '.join(FLOATS)}; received {dtype!r}.")
+    return name
+
+
+def _time_axes(batch: Tree, leaves: list[Any], time_axis: int | Tree) -> list[int | None]:
+    if isinstance(time_axis, numbers.Integral) and not isinstance(time_axis, bool):
+        axis = _checked_axis(time_axis, "time_axis")
+        return [axis if len(_shape(leaf)) > axis else None for leaf in leaves]
+    if time_axis is None or not tree.is_node(time_axis):
+        raise ConfigurationError(
+            f"time_axis= is an axis (0, 1, ...), or a tree like the batch with an axis or None for each leaf; received "
+            f"{time_axis!r}."
+        )
+    axes = tree.broadcast(time_axis, batch, ("time_axis", "the batch"))
+    for path, leaf, axis in zip(tree.paths(batch, "batch"), leaves, axes, strict=True):
+        if axis is not None and _checked_axis(axis, f"time_axis for {path}") >= len(_shape(leaf)):
+            raise ShapeError(
+                f"{path} should have its time on axis {axis}, but its shape is {_shape(leaf)}. "
+                f"Give None in time_axis for a leaf without time."
+            )
+    return axes
+
+
+def _checked_axis(axis: Any, name: str) -> int:
+    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral) or axis < 0:
+        raise ConfigurationError(f"{name} is an axis counted from the first, 0, 1, ...; received {axis!r}.")
+    return int(axis)
+
+
+def _common_length(batch: Tree, leaves: list[Any], axes: list[int | None], time_axis: Any) -> int:
+    found = [
+        (path, _shape(leaf), axis)
+        for path, leaf, axis in zip(tree.paths(batch, "batch"), leaves, axes, strict=True)
+        if axis is not None
+    ]
+    if not found:
+        shapes = ", ".join(
+            f"{path} {_shape(x) if hasattr(x, 'shape') else type(x).__name__}"
+            for path, x in zip(tree.paths(batch, "batch"), leaves, strict=True)
+        )
+        raise ShapeError(
+            f"No leaf of the batch has a time axis (time_axis={time_axis!r}); received {shapes or 'no leaves'}. "
+            f"Batches are (batch, time, ...) arrays unless time_axis= says otherwise; a list is a node, not an array."
+        )
+    if len({shape[axis] for _, shape, axis in found}) > 1:
+        shapes = ", ".join(f"{path} {shape} has {shape[axis]} on axis {axis}" for path, shape, axis in found)
+        raise ShapeError(
+            f"The leaves of the batch disagree about the number of time steps: {shapes}. "
+            f"Give time_axis= as a tree like the batch, with None for leaves without time."
+        )
+    _, shape, axis = found[0]
+    return int(shape[axis])
+
+
+def _shape(leaf: Any) -> tuple[int, ...]:
+    return tuple(getattr(leaf, "shape", ()))

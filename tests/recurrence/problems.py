@@ -1,0 +1,144 @@
+"""Random recurrent problems, and either engine run on them through its `recurrence` module, arrays in and arrays out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tbptt_torch.recurrence as torch_recurrence  # torch comes first
+import torch
+from oracles import recurrence as oracle
+
+# isort: split
+import tbptt_tensorflow.recurrence as tensorflow_recurrence
+import tensorflow as tf
+
+from tbptt.protocols import LayerWeights
+
+KINDS = ("lstm", "gru", "tanh", "relu")
+ROADS = ("torch", "tensorflow eager", "tensorflow graph", "tensorflow xla")
+
+
+@dataclass
+class Problem:
+    kind: str
+    inputs: np.ndarray
+    state: list[np.ndarray]
+    weights: list[dict[str, Any]]
+    masks: list[np.ndarray] | None
+    d_outputs: np.ndarray
+    d_state: list[np.ndarray]
+
+    def expected(self) -> dict[str, np.ndarray]:
+        outputs, state, tape = oracle.forward(self.kind, self.inputs, self.state, self.weights, self.masks)
+        gradients = oracle.backward(tape, self.d_outputs, self.d_state)
+        return named(outputs, state, gradients["inputs"], gradients["state"], gradients["weights"])
+
+
+def problem(kind, layers=1, has_bias=True, masked=False, steps=5, rows=3, features=4, units=6, dtype="float64", seed=0):
+    draw = np.random.default_rng(seed)
+    gates, states = oracle.GATES[kind], oracle.STATES[kind]
+
+    def normal(*shape, scale=1.0):
+        return (scale * draw.normal(size=shape)).astype(dtype)
+
+    weights = [
+        {
+            "input": normal(gates * units, units if layer else features, scale=0.5),
+            "recurrent": normal(gates * units, units, scale=0.5),
+            "bias": normal(gates * units) if has_bias else None,
+            "candidate_bias": normal(units) if has_bias and kind == "gru" else None,
+        }
+        for layer in range(layers)
+    ]
+    return Problem(
+        kind=kind,
+        inputs=normal(steps, rows, features),
+        state=[normal(layers, rows, units) for _ in range(states)],
+        weights=weights,
+        masks=[draw.integers(0, 2, (steps, rows, units)).astype(dtype) * 2 for _ in range(layers - 1)] if masked else None,
+        d_outputs=normal(steps, rows, units),
+        d_state=[normal(layers, rows, units) for _ in range(states)],
+    )
+
+
+def named(outputs, state, d_inputs, d_state, d_weights) -> dict[str, np.ndarray]:
+    """Everything a run gives, under names a failure message can show."""
+    found = {"outputs": outputs, "gradient of inputs": d_inputs}
+    found |= {f"state[{k}]": part for k, part in enumerate(state)}
+    found |= {f"gradient of state[{k}]": part for k, part in enumerate(d_state)}
+    for layer, each in enumerate(d_weights):
+        found |= {f"gradient of layer {layer} {key}": value for key, value in each.items() if value is not None}
+    return found
+
+
+def call(module, kind, inputs, state, weights, between=None):
+    """`lstm`, `gru` or `rnn` of an adapter, with the state as a list."""
+    layers = [LayerWeights(**each) for each in weights]
+    if kind == "lstm":
+        outputs, (hidden, cell) = module.lstm(inputs, tuple(state), layers, between)
+        return outputs, [hidden, cell]
+    if kind == "gru":
+        outputs, hidden = module.gru(inputs, state[0], layers, between)
+    else:
+        outputs, hidden = module.rnn(inputs, state[0], layers, between, nonlinearity=kind)
+    return outputs, [hidden]
+
+
+def run(road: str, given: Problem) -> dict[str, np.ndarray]:
+    """Outputs, final state and all gradients by one road."""
+    return run_torch(given) if road == "torch" else run_tensorflow(given, road.removeprefix("tensorflow "))
+
+
+def run_torch(given: Problem) -> dict[str, np.ndarray]:
+    def leaf(array):
+        return None if array is None else torch.tensor(array, requires_grad=True)
+
+    inputs, state = leaf(given.inputs), [leaf(part) for part in given.state]
+    weights = [{key: leaf(value) for key, value in each.items()} for each in given.weights]
+    masks = given.masks and [torch.tensor(mask) for mask in given.masks]
+    between = masks and (lambda layer, outputs: outputs * masks[layer])
+    outputs, end = call(torch_recurrence, given.kind, inputs, state, weights, between)
+    sources = [inputs, *state, *(value for each in weights for value in each.values() if value is not None)]
+    cotangents = [torch.tensor(array) for array in [given.d_outputs, *given.d_state]]
+    gradients = [each.numpy() for each in torch.autograd.grad([outputs, *end], sources, cotangents)]
+    return unflatten(given, outputs.detach().numpy(), [part.detach().numpy() for part in end], gradients)
+
+
+def run_tensorflow(given: Problem, road: str) -> dict[str, np.ndarray]:
+    present = [value for each in given.weights for value in each.values() if value is not None]
+    sources = [tf.constant(given.inputs), *map(tf.constant, given.state), *map(tf.constant, present)]
+    cotangents = [tf.constant(array) for array in [given.d_outputs, *given.d_state]]
+    masks = given.masks and [tf.constant(mask) for mask in given.masks]
+    between = masks and (lambda layer, outputs: outputs * masks[layer])
+
+    def step(*sources):
+        inputs, *rest = sources
+        state, values = rest[: len(given.state)], iter(rest[len(given.state) :])
+        weights = [{k: None if v is None else next(values) for k, v in each.items()} for each in given.weights]
+        with tf.GradientTape() as tape:
+            tape.watch(sources)
+            outputs, end = call(tensorflow_recurrence, given.kind, inputs, state, weights, between)
+        return outputs, end, tape.gradient([outputs, *end], list(sources), cotangents)
+
+    if road != "eager":
+        step = tf.function(step, jit_compile=road == "xla", autograph=False)
+    outputs, end, gradients = step(*sources)
+    return unflatten(given, outputs.numpy(), [part.numpy() for part in end], [each.numpy() for each in gradients])
+
+
+def unflatten(given: Problem, outputs, state, gradients) -> dict[str, np.ndarray]:
+    d_inputs, *rest = gradients
+    d_state, values = rest[: len(state)], iter(rest[len(state) :])
+    d_weights = [{k: None if v is None else next(values) for k, v in each.items()} for each in given.weights]
+    return named(outputs, state, d_inputs, d_state, d_weights)
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray], tolerance: float) -> None:
+    """Every array within `tolerance` of its own scale."""
+    assert found.keys() == expected.keys()
+    for name, wanted in expected.items():
+        assert found[name].shape == wanted.shape, name
+        scale = max(1.0, float(np.abs(wanted).max(initial=0.0)))
+        np.testing.assert_allclose(found[name], wanted, rtol=0, atol=tolerance * scale, err_msg=name)
