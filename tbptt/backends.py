@@ -17,6 +17,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tbptt.errors import BackendImportError, BackendNotInstalledError, DeviceError, UnknownBackendError
 from tbptt.protocols.backend import Backend
 
@@ -28,7 +30,8 @@ PREFERRED = "torch"
 
 _loaded: dict[str, Backend] = {}
 _chosen: list[Backend] = []  # a stack: use_backend pushes, leaving its context pops
-_owners: dict[type, Backend | None] = {}
+_owners: dict[type, Backend | None] = {}  # by type, what is no tensor included
+_NOBODYS = frozenset((np.ndarray, np.memmap, bool, int, float, str, type(None)))
 
 
 @functools.cache
@@ -176,6 +179,8 @@ def loaded() -> list[Backend]:
 def owner_of(value: Any) -> Backend | None:
     """The engine whose tensor this is; None for NumPy arrays, numbers and everything else."""
     kind = type(value)
+    if kind in _NOBODYS:  # asked before any engine is needed, too
+        return None
     try:
         return _owners[kind]
     except KeyError:

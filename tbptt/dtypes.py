@@ -1,8 +1,8 @@
 """Dtypes by name: the default float, how two dtypes become one, and what is known about each. No engine in here.
 
 A dtype argument may be a name (``"float32"``), a NumPy dtype or an engine's own; `name_of` reads them all.
-The promotion is that of the Python array API standard within a kind. Between kinds it is torch's: bool < integer < float, and
-an integer beside a float takes the float's dtype whatever the widths.
+Within a kind dtypes promote as in the Python array API standard. Between kinds it is torch's rule: bool < integer <
+float, and an integer beside a float takes the float's dtype whatever the widths.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@
     >>> ops.to_numpy(ops.sum(x, axis=0)).tolist()
     [4.0, 6.0]
 
-A tensor is the engine's own. The first tensor among the arguments decides which engine works; creation functions, and calls
-without any tensor, go to the current backend. What each function promises is written once, in `tbptt.protocols.tensors`; the
-functions here have those signatures and docstrings, so ``help(ops.sum)`` shows them.
+A tensor is the engine's own. The first tensor among the arguments decides which engine works; creation functions, and
+calls without any tensor, go to the current backend (`asarray` makes a tensor of the current engine out of another's).
+What each function promises is written once, in `tbptt.protocols.tensors`; the functions here have those signatures
+and docstrings, so ``help(ops.sum)`` shows them.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tbptt import backends
 from tbptt.protocols.tensors import Tensors
 from tbptt.protocols.tensors.creation import Creation
 
-# creation functions make tensors of the current engine, also from another engine's; these few of that file follow their tensor
+# creation functions make tensors of the current engine; these few in the same file follow the tensor they are given
 _FOLLOW = {"to_numpy", "is_tensor", "zeros_like", "ones_like", "full_like", "tril", "triu"}
 _CREATE = {name for name in vars(Creation) if not name.startswith("_")} - _FOLLOW | {"parameter"}
 
@@ -292,9 +293,9 @@ __all__ = [
     "less_equal",
     "linspace",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "log_softmax",
     "logaddexp",
     "logical_and",

@@ -98,17 +98,19 @@ def check_batch(state: Tree, batch_size: int, batch_axis: int | Tree = None) -> 
         ShapeError: naming the leaves and their shapes.
     """
     leaves = tree.leaves(state)
-    names = tree.paths(state, "state")
-    axes = _axes(state, leaves, batch_size, batch_axis)
-    listing = ", ".join(f"{name} {_shape(leaf)}" for name, leaf in zip(names, leaves, strict=True) if _shape(leaf))
     if batch_axis is None:
-        wide = [axis for leaf, axis in zip(leaves, axes, strict=True) if len(_shape(leaf)) > 1]
-        wrong = bool(wide) and all(axis is None for axis in wide)
+        wide = [_shape(leaf) for leaf in leaves if len(_shape(leaf)) > 1]
+        wrong = bool(wide) and not any(
+            shape[0] == batch_size or (len(shape) > 2 and shape[1] == batch_size) for shape in wide
+        )
     else:
+        axes = _axes(state, leaves, batch_size, batch_axis)
         wrong = any(
             axis is not None and _shape(leaf)[axis] != batch_size for leaf, axis in zip(leaves, axes, strict=True)
         )
     if wrong:
+        names = tree.paths(state, "state")
+        listing = ", ".join(f"{name} {_shape(leaf)}" for name, leaf in zip(names, leaves, strict=True) if _shape(leaf))
         raise ShapeError(
             f"The state does not belong to a batch of {batch_size} rows: {listing}. A state flows on only between "
             f"batches of one size: make them equal (drop_last=True), or start with a state of None. If its rows are "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tbptt.types import Array, Number
@@ -28,8 +29,8 @@ def create_slots(parameters: Sequence[Any], fills: Mapping[str, float]) -> dict[
 
 def slots_to_numpy(slots: Mapping[str, Any]) -> dict[str, list[Array]]:
     """Copies, one array per parameter and name; counters as int64."""
-    values = {name: [_wide(x).numpy().copy() for x in slots[name]] for name in slots if name != "step"}
-    values["step"] = list(slots["step"].numpy().astype("int64"))
+    values = {name: [np.array(_wide(x).numpy()) for x in slots[name]] for name in slots if name != "step"}
+    values["step"] = [np.array(step, "int64") for step in slots["step"].numpy()]
     return values
 
 
@@ -154,20 +155,22 @@ def global_norm(gradients: Sequence[Any | None]) -> Any:
     return tf.sqrt(tf.add_n([tf.cast(square, widest) for square in squares]))
 
 
-def scale(gradients: Sequence[Any | None], factor: Any) -> list[Any | None]:
-    """Each gradient times a scalar tensor; new tensors, the given ones are left alone."""
+def scale(gradients: Sequence[Any | None], factor: Any, donate: bool = False) -> list[Any | None]:
+    """Each gradient times a scalar tensor; tensors here are never written, so `donate` changes nothing."""
     return [None if x is None else _dense(x) * tf.cast(factor, x.dtype) for x in gradients]
 
 
-def clip_by_global_norm(gradients: Sequence[Any | None], max_norm: float) -> tuple[list[Any | None], Any]:
-    """Each gradient times min(1, max_norm/norm), new tensors; and the norm, a scalar tensor."""
+def clip_by_global_norm(
+    gradients: Sequence[Any | None], max_norm: float, donate: bool = False
+) -> tuple[list[Any | None], Any]:
+    """Each gradient times min(1, max_norm/norm); and the norm, a scalar tensor."""
     dense = [None if gradient is None else _dense(gradient) for gradient in gradients]
     norm = global_norm(dense)
-    return scale(dense, tf.minimum(max_norm / norm, 1.0)), norm
+    return scale(dense, tf.minimum(max_norm / norm, 1.0), donate), norm
 
 
-def clip(gradients: Sequence[Any | None], limit: float) -> list[Any | None]:
-    """Each element cut to [−limit, limit]; new tensors."""
+def clip(gradients: Sequence[Any | None], limit: float, donate: bool = False) -> list[Any | None]:
+    """Each element cut to [−limit, limit]."""
     return [None if x is None else tf.clip_by_value(_dense(x), -limit, limit) for x in gradients]
 
 

@@ -73,7 +73,7 @@ def _stack(
 ) -> tuple[Tensor, Sequence[Tensor]]:
     outputs = tf.convert_to_tensor(inputs)
     if outputs.shape[0] == 0:
-        return tf.zeros((0, *tf.unstack(tf.shape(state[0])[1:])), outputs.dtype), state
+        return tf.zeros((0, *_sizes(state[0])[1:]), outputs.dtype), state
     starts = zip(*(tf.unstack(part, num=len(weights)) for part in state), strict=True)
     ends = []
     for layer, (start, layer_weights) in enumerate(zip(starts, weights, strict=True)):
@@ -114,7 +114,7 @@ def _kernel(kind: str, inputs: Tensor, start: Sequence[Tensor], weights: LayerWe
 def _lstm_layer(
     x_TBF: Tensor, h_BH: Tensor, c_BH: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, _: None
 ) -> tuple[tuple[Tensor, ...], _Pullback]:
-    steps, rows, units = *_sizes(x_TBF)[:2], w_hh.shape[1]
+    steps, units = _sizes(x_TBF)[0], w_hh.shape[1]
     product_TBG = _times(x_TBF, tf.transpose(w_ih), bias)
     w_HG = tf.transpose(w_hh)
     # σ(z) = ½ tanh(½z) + ½: with a scale and a shift per gate all four are one tanh over one contiguous tensor.
@@ -129,7 +129,7 @@ def _lstm_layer(
         return [h, c], [gates, c, h]
 
     start = [h_BH, c_BH]
-    (h_end, c_end), (gates_TBG, c_TBH, h_TBH) = _loop(step, start, steps, rows, [4 * units, units, units])
+    (h_end, c_end), (gates_TBG, c_TBH, h_TBH) = _loop(step, start, steps, [4 * units, units, units])
 
     def pullback(dout_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> Sequence[Tensor]:
         # All factors of the chain rule that do not wait for the step after, for all steps at once.
@@ -144,7 +144,7 @@ def _lstm_layer(
             dgates = tf.concat([dc, dc, dc, dh], -1) * slopes_TBG[t]
             return [tf.matmul(dgates, w_hh), dc * f[t]], [dgates]
 
-        (dh, dc), (dgates_TBG,) = _loop(step_back, [dh_BH, dc_BH], steps, rows, [4 * units], backward=True)
+        (dh, dc), (dgates_TBG,) = _loop(step_back, [dh_BH, dc_BH], steps, [4 * units], backward=True)
         dw_ih, dw_hh, dbias = _weight_gradients(dgates_TBG, x_TBF, _previous(h_BH, h_TBH))
         return _times(dgates_TBG, w_ih), dh, dc, dw_ih, dw_hh, dbias, None
 
@@ -154,7 +154,7 @@ def _lstm_layer(
 def _gru_layer(
     x_TBF: Tensor, h_BH: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, candidate_bias: Tensor
 ) -> tuple[tuple[Tensor, ...], _Pullback]:
-    steps, rows, units = *_sizes(x_TBF)[:2], w_hh.shape[1]
+    steps, units = _sizes(x_TBF)[0], w_hh.shape[1]
     product_TBG = _times(x_TBF, tf.transpose(w_ih), bias)
     w_HG = tf.transpose(w_hh)
 
@@ -167,7 +167,7 @@ def _gru_layer(
         h = n + z * (h - n)
         return [h], [resets, q, n, h]
 
-    (h_end,), (resets_TBG, q_TBH, n_TBH, h_TBH) = _loop(step, [h_BH], steps, rows, [2 * units, units, units, units])
+    (h_end,), (resets_TBG, q_TBH, n_TBH, h_TBH) = _loop(step, [h_BH], steps, [2 * units, units, units, units])
 
     def pullback(dout_TBH: Tensor, dh_BH: Tensor) -> Sequence[Tensor]:
         previous_TBH = _previous(h_BH, h_TBH)
@@ -180,7 +180,7 @@ def _gru_layer(
             dh = dh + dout_TBH[t]
             return [dh * z[t] + tf.matmul(tf.concat([dh, dh, dh], -1) * slopes_TBG[t], w_hh)], [dh]
 
-        (dh,), (dh_TBH,) = _loop(step_back, [dh_BH], steps, rows, [units], backward=True)
+        (dh,), (dh_TBH,) = _loop(step_back, [dh_BH], steps, [units], backward=True)
         # The candidate's two products get different cotangents: r stands between them.
         drz_TBG = tf.concat([dh_TBH, dh_TBH], -1) * slopes_TBG[:, :, : 2 * units]
         dfrom_x_TBG = tf.concat([drz_TBG, dh_TBH * slope_n], -1)
@@ -210,7 +210,7 @@ def _rnn_layer(
     bias: Tensor,
     _: None,
 ) -> tuple[tuple[Tensor, ...], _Pullback]:
-    steps, rows, units = *_sizes(x_TBF)[:2], w_hh.shape[1]
+    steps, units = _sizes(x_TBF)[0], w_hh.shape[1]
     product_TBH = _times(x_TBF, tf.transpose(w_ih), bias)
     w_HH = tf.transpose(w_hh)
 
@@ -218,14 +218,14 @@ def _rnn_layer(
         h = activation(product_TBH[t] + tf.matmul(h, w_HH))
         return [h], [h]
 
-    (h_end,), (h_TBH,) = _loop(step, [h_BH], steps, rows, [units])
+    (h_end,), (h_TBH,) = _loop(step, [h_BH], steps, [units])
 
     def pullback(dout_TBH: Tensor, dh_BH: Tensor) -> Sequence[Tensor]:
         def step_back(t: Tensor, dh: Tensor) -> tuple[list[Tensor], list[Tensor]]:
             dsum = (dh + dout_TBH[t]) * slope(h_TBH[t])
             return [tf.matmul(dsum, w_hh)], [dsum]
 
-        (dh,), (dsum_TBH,) = _loop(step_back, [dh_BH], steps, rows, [units], backward=True)
+        (dh,), (dsum_TBH,) = _loop(step_back, [dh_BH], steps, [units], backward=True)
         dw_ih, dw_hh, dbias = _weight_gradients(dsum_TBH, x_TBF, _previous(h_BH, h_TBH))
         return _times(dsum_TBH, w_ih), dh, dw_ih, dw_hh, dbias, None
 
@@ -239,13 +239,12 @@ def _loop(
     step: Callable[..., tuple[list[Tensor], list[Tensor]]],
     start: list[Tensor],
     steps: Any,
-    rows: Any,
     widths: list[int],
     backward: bool = False,
 ) -> tuple[list[Tensor], list[Tensor]]:
     """``carry, emitted = step(t, *carry)`` for every t -> the last carry, and what was emitted, each (T, B, width)."""
-    shape = (rows if isinstance(rows, int) else None,)
-    arrays = [tf.TensorArray(start[0].dtype, steps, element_shape=(*shape, width)) for width in widths]
+    rows, dtype = start[0].shape[0], start[0].dtype
+    arrays = [tf.TensorArray(dtype, steps, element_shape=(rows, width)) for width in widths]
 
     def advance(count: Tensor, carry: list[Tensor], arrays: list[Any]) -> tuple[Tensor, list[Tensor], list[Any]]:
         t = steps - 1 - count if backward else count
@@ -282,7 +281,7 @@ def _weight_gradients(dproduct_TBG: Tensor, *inputs_TBX: Tensor) -> list[Tensor]
 
 def _previous(start_BH: Tensor, states_TBH: Tensor) -> Tensor:
     """The state before each step."""
-    return tf.concat([start_BH[None], states_TBH[:-1]], 0)
+    return tf.concat([start_BH[None], states_TBH], 0)[:-1]
 
 
 def _sizes(x: Tensor) -> list[Any]:

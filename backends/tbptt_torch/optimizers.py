@@ -110,7 +110,7 @@ def sgd(
     with torch.no_grad():
         for batch, grads in _batches(parameters, gradients, slots):
             buffers = batch.slots.get("momentum_buffer", [])
-            if batch.fused and not dampening and not isinstance(lr, Tensor):
+            if _fused(batch, lr) and not dampening:
                 batch.count()
                 torch._fused_sgd_(
                     batch.parameters,
@@ -159,7 +159,7 @@ def adam(
             averages, squares = batch.slots["exp_avg"], batch.slots["exp_avg_sq"]
             maxima = batch.slots["max_exp_avg_sq"] if amsgrad else []
             step = batch.common_step() if epsilon_hat else None
-            if batch.fused and not isinstance(lr, Tensor) and (not epsilon_hat or step):
+            if _fused(batch, lr) and (not epsilon_hat or step):
                 kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
                 kernel(
                     batch.parameters,
@@ -258,7 +258,7 @@ def adagrad(
             batch.count()
             sums = batch.slots["sum"]
             # only on the CPU: torch got this kernel for CUDA later than the versions that are supported here
-            if batch.fused and not isinstance(lr, Tensor) and sums[0].device.type == "cpu":
+            if _fused(batch, lr) and sums[0].device.type == "cpu":
                 torch._fused_adagrad_(
                     batch.parameters,
                     grads,
@@ -291,30 +291,36 @@ def global_norm(gradients: Sequence[Any | None]) -> Any:
         return torch.linalg.vector_norm(torch.stack(norms))
 
 
-def scale(gradients: Sequence[Any | None], factor: Any) -> list[Any | None]:
-    """Each gradient times a scalar tensor; new tensors, the given ones are left alone."""
+def scale(gradients: Sequence[Any | None], factor: Any, donate: bool = False) -> list[Any | None]:
+    """Each gradient times a scalar tensor; new tensors, or with `donate` the given ones where they can be written."""
     present = [gradient for gradient in gradients if gradient is not None]
     if not present:
         return list(gradients)
     with torch.no_grad():
-        if all(gradient.dtype == factor.dtype and gradient.device == factor.device for gradient in present):
-            return _put_back(torch._foreach_mul(present, factor), gradients)
-        return _put_back([(x * factor.to(x.device)).to(x.dtype) for x in present], gradients)
+        if not all(gradient.dtype == factor.dtype and gradient.device == factor.device for gradient in present):
+            return _put_back([(x * factor.to(x.device)).to(x.dtype) for x in present], gradients)
+        if donate and _writable(present):
+            torch._foreach_mul_(present, factor)
+            return list(gradients)
+        return _put_back(torch._foreach_mul(present, factor), gradients)
 
 
-def clip_by_global_norm(gradients: Sequence[Any | None], max_norm: float) -> tuple[list[Any | None], Any]:
-    """Each gradient times min(1, max_norm/norm), new tensors; and the norm, a scalar tensor."""
+def clip_by_global_norm(
+    gradients: Sequence[Any | None], max_norm: float, donate: bool = False
+) -> tuple[list[Any | None], Any]:
+    """Each gradient times min(1, max_norm/norm); and the norm, a scalar tensor."""
     norm = global_norm(gradients)
-    return scale(gradients, (max_norm / norm).clamp(max=1.0)), norm
+    return scale(gradients, (max_norm / norm).clamp(max=1.0), donate), norm
 
 
-def clip(gradients: Sequence[Any | None], limit: float) -> list[Any | None]:
-    """Each element cut to [−limit, limit]; new tensors."""
+def clip(gradients: Sequence[Any | None], limit: float, donate: bool = False) -> list[Any | None]:
+    """Each element cut to [−limit, limit]."""
     present = [gradient for gradient in gradients if gradient is not None]
     if not present:
         return list(gradients)
     with torch.no_grad():
-        clipped = torch._foreach_clamp_min(present, -limit)
+        clipped = present if donate and _writable(present) else [gradient.clone() for gradient in present]
+        torch._foreach_clamp_min_(clipped, -limit)
         torch._foreach_clamp_max_(clipped, limit)
         return _put_back(clipped, gradients)
 
@@ -362,11 +368,24 @@ def _dense(gradient: Tensor) -> Tensor:
     return (gradient if gradient.layout is torch.strided else gradient.to_dense()).contiguous()
 
 
+def _writable(tensors: list[Tensor]) -> bool:
+    """Whether each has memory of its own: the gradients of a sum's two terms are one tensor, given out twice."""
+    if torch.compiler.is_compiling():
+        return False
+    places = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    return len(places) == len(tensors) and all(tensor.is_contiguous() for tensor in tensors)
+
+
 def _plain(lr: Number | Tensor) -> float | Tensor:
     """The rate as a number, which the kernels prefer, unless reading it would make the host wait."""
     if not isinstance(lr, Tensor):
         return float(lr)
     return lr if lr.device.type != "cpu" or torch.compiler.is_compiling() else lr.item()
+
+
+def _fused(batch: _Batch, lr: float | Tensor) -> bool:
+    """Whether the fused kernels take it. `torch.compile` fuses by itself and does not know all of them."""
+    return batch.fused and isinstance(lr, float) and not torch.compiler.is_compiling()
 
 
 def _decayed(batch: _Batch, grads: list[Tensor], weight_decay: float) -> list[Tensor]:

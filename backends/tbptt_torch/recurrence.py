@@ -28,6 +28,7 @@ __all__ = ["gru", "lstm", "rnn"]
 
 _kernels: Any = _VF  # untyped, as torch's own modules call it
 _cudnn: Any = torch.backends.cudnn
+_cuda: Any = torch.cuda
 _CUDNN_MODES = {"rnn_relu": 0, "rnn_tanh": 1, "lstm": 2, "gru": 3}
 """cuDNN's numbers, as `torch.backends.cudnn.rnn.get_cudnn_mode` gives them."""
 
@@ -136,7 +137,7 @@ def _kept_zeros(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 class _Pack(NamedTuple):
     pointers: list[int]
-    """Where the weights lay after packing. Found elsewhere (moved, replaced, packed differently) they are packed again."""
+    """Where the weights lay after packing. Found elsewhere (moved, replaced) they are packed again."""
     second_biases: list[Tensor]
 
 
@@ -173,7 +174,7 @@ def _packed_biases(kind: str, weights: Sequence[LayerWeights]) -> list[Tensor]:
 def _pack(kind: str, weights: Sequence[LayerWeights]) -> _Pack:
     """Move the weights of a stack into one buffer in cuDNN's order; b_hn becomes a part of its second bias."""
     first, units = weights[0].input, weights[0].recurrent.shape[1]
-    with torch.no_grad(), torch.inference_mode(False), torch.cuda.device(first.device):
+    with torch.inference_mode(False), torch.no_grad(), _cuda.device_of(first):
         second_biases = [bias.clone() for bias in _second_biases(weights)]
         flat = _flat(weights, second_biases)
         stride = len(flat) // len(weights)

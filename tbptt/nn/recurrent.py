@@ -129,10 +129,11 @@ class Recurrent(Module):
         given = tuple(state) if isinstance(state, list) else state
         shapes = [tuple(getattr(leaf, "shape", ())) for leaf in tree.leaves(given)]
         if tree.structure(given) != pattern or any(shape != expected for shape in shapes if None not in shape):
+            kind = "a pair (h, c) of tensors" if pattern.num_leaves == 2 else "one tensor"
             raise ShapeError(
-                f"{type(self).__name__} expected a state {pattern} of tensors (layers, batch, units) = {expected}; "
-                f"received {tree.structure(given)} with shapes {shapes}. Pass state=None to start from zeros, or "
-                f"carry only the rows of this batch."
+                f"{type(self).__name__} expected a state of {kind}, (layers, batch, units) = {expected}; received "
+                f"{type(state).__name__} with shapes {shapes}. Pass state=None to start from zeros, or a state of as "
+                f"many rows as the batch."
             )
         return given
 

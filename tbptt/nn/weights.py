@@ -16,7 +16,7 @@ from tbptt.errors import WeightsError
 
 def save(named: list[tuple[str, Any]], path: str | os.PathLike[str]) -> None:
     """Write tensors under their names; the file appears whole or not at all."""
-    arrays = {name: np.ascontiguousarray(backend_of(value).tensors.to_numpy(value)) for name, value in named}
+    arrays = {name: np.asarray(backend_of(value).tensors.to_numpy(value), order="C") for name, value in named}
     target = Path(path)
     partial = target.with_name(target.name + ".partial")
     try:

@@ -1,4 +1,4 @@
-"""Clipping of gradients. New tensors in the structure that was given; the given ones are left alone.
+"""Clipping of gradients, in the structure that was given. The given tensors are left alone, unless they are donated.
 
 What to do about a norm that is not finite is the caller's policy. The formula alone gives: a NaN anywhere makes every
 gradient NaN; an infinite element makes the factor 0, so finite elements become 0 and the infinite ones NaN.
@@ -32,7 +32,9 @@ def global_norm(gradients: Tree) -> Tensor:
     return backend.optimizers.global_norm(flat)
 
 
-def clip_by_global_norm(gradients: Tree, max_norm: Number, error_if_nonfinite: bool = False) -> tuple[Tree, Tensor]:
+def clip_by_global_norm(
+    gradients: Tree, max_norm: Number, error_if_nonfinite: bool = False, donate: bool = False
+) -> tuple[Tree, Tensor]:
     """Every gradient times min(1, max_norm/norm) of the global norm; and that norm, before clipping.
 
     Without the 1e-6 torch adds to the norm: a norm of exactly `max_norm` changes nothing. (`clipnorm` of Keras is
@@ -49,6 +51,8 @@ def clip_by_global_norm(gradients: Tree, max_norm: Number, error_if_nonfinite: b
         max_norm: the largest norm let through, more than 0.
         error_if_nonfinite: read the norm and raise if it is NaN or infinite. Not in a compiled step, where there is
             no value to read; without it, see the top of this module for what becomes of such gradients.
+        donate: the given tensors are not needed any more and their memory may be written, which saves allocating as
+            much again.
 
     Raises:
         ConfigurationError: if `max_norm` is not more than 0, or values are to be read in a compiled step.
@@ -61,7 +65,7 @@ def clip_by_global_norm(gradients: Tree, max_norm: Number, error_if_nonfinite: b
             "error_if_nonfinite=True has to read the norm, which has no value while a step is being compiled. "
             "Return the norm from the step and check it outside."
         )
-    clipped, norm = backend.optimizers.clip_by_global_norm(flat, limit)
+    clipped, norm = backend.optimizers.clip_by_global_norm(flat, limit, donate)
     if error_if_nonfinite and not math.isfinite(float(norm)):
         raise NonFiniteError(
             f"The global norm of the gradients is {float(norm)}. Expected a finite number; look for a learning rate "
@@ -70,7 +74,7 @@ def clip_by_global_norm(gradients: Tree, max_norm: Number, error_if_nonfinite: b
     return restore(clipped), norm
 
 
-def clip_by_value(gradients: Tree, limit: Number) -> Tree:
+def clip_by_value(gradients: Tree, limit: Number, donate: bool = False) -> Tree:
     """Every element cut to [−limit, limit]; NaN stays NaN.
 
     >>> import numpy as np, tbptt
@@ -78,11 +82,16 @@ def clip_by_value(gradients: Tree, limit: Number) -> Tree:
     >>> float(optim.clip_by_value([ops.asarray([3.0])], 0.5)[0][0])
     0.5
 
+    Args:
+        gradients: any tree of tensors and None.
+        limit: the largest absolute value let through, more than 0.
+        donate: as in `clip_by_global_norm`.
+
     Raises:
         ConfigurationError: if `limit` is not more than 0.
     """
     flat, backend, restore = _flatten(gradients)
-    return restore(backend.optimizers.clip(flat, _positive("limit", limit)))
+    return restore(backend.optimizers.clip(flat, _positive("limit", limit), donate))
 
 
 def _flatten(gradients: Tree) -> tuple[list[Any], Backend, Callable[[list[Any]], Tree]]:

@@ -114,16 +114,20 @@ class Optimizers(Protocol):
         """√Σ‖g‖² over all of them, a scalar tensor on the gradients' device; 0 when there is none."""
         ...
 
-    def scale(self, gradients: Sequence[Tensor | None], factor: Tensor) -> list[Tensor | None]:
-        """Each gradient times a scalar tensor, in the gradient's dtype; new tensors, the given ones are left alone."""
+    def scale(self, gradients: Sequence[Tensor | None], factor: Tensor, donate: bool = False) -> list[Tensor | None]:
+        """Each gradient times a scalar tensor, in the gradient's dtype.
+
+        New tensors, the given ones are left alone; with `donate` the caller has no more use for what it gave, whose
+        memory may be written. The same goes for clipping below.
+        """
         ...
 
     def clip_by_global_norm(
-        self, gradients: Sequence[Tensor | None], max_norm: float
+        self, gradients: Sequence[Tensor | None], max_norm: float, donate: bool = False
     ) -> tuple[list[Tensor | None], Tensor]:
-        """Each gradient times min(1, max_norm/norm), new tensors; and the norm. NaN and infinity go by the formula."""
+        """Each gradient times min(1, max_norm/norm), and the norm. NaN and infinity go by the formula."""
         ...
 
-    def clip(self, gradients: Sequence[Tensor | None], limit: float) -> list[Tensor | None]:
-        """Each element cut to [−limit, limit]; new tensors."""
+    def clip(self, gradients: Sequence[Tensor | None], limit: float, donate: bool = False) -> list[Tensor | None]:
+        """Each element cut to [−limit, limit]."""
         ...

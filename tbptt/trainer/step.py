@@ -140,9 +140,9 @@ class Update:
         gradients = tape.gradient(loss, self.optimizer.parameters)
         if self._clip is not None:
             if self._algorithm == "norm":
-                gradients, _ = optim.clip_by_global_norm(gradients, self._clip)
+                gradients, _ = optim.clip_by_global_norm(gradients, self._clip, donate=True)
             else:
-                gradients = optim.clip_by_value(gradients, self._clip)
+                gradients = optim.clip_by_value(gradients, self._clip, donate=True)
         # rates may be one tensor, an input of the compiled step; optimizers take one rate a group
         self.optimizer.update(gradients, [rates[index] for index in range(len(self.optimizer.param_groups))])
 

@@ -40,7 +40,7 @@ class Stretch:
     origin: Origin
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.windowed.schedule.plan(self.windowed.length))
+        return len(self.windowed)
 
     def windows(self) -> Iterator[tuple[int, Tree, Origin]]:
         """Number, leaves on the device, and absolute origin of each window."""
@@ -54,8 +54,10 @@ def walk(source: Any, ground: Ground, epoch: int) -> Iterator[Stretch]:
     for batch_idx, batch in enumerate(data.batches(source, epoch)):
         windowed = WindowedBatch(
             batch,
-            ground.schedule or 10**9,
+            ground.schedule,
             ground.time_axis,
+            backend=ground.backend,
+            device=ground.device,
             float_dtype=ground.float_dtype,
         )
         yield Stretch(batch, batch_idx, ground.carry == "batch" or batch_idx == 0, windowed, origin)

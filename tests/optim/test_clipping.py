@@ -53,6 +53,30 @@ def test_the_structure_given_is_the_structure_returned(backend):
     assert optim.clip_by_global_norm([None], 1.0)[0] == [None]
 
 
+def _clip_norm(gradients, **options):
+    return optim.clip_by_global_norm(gradients, 1.5, **options)[0]
+
+
+def _clip_value(gradients, **options):
+    return optim.clip_by_value(gradients, 1.5, **options)
+
+
+@pytest.mark.parametrize("clip", [_clip_norm, _clip_value])
+def test_donated_gradients_give_the_same_numbers_also_where_they_share_memory(backend, clip):
+    shared = backend.tensors.asarray(np.array([3.0, 4.0]))
+    table = [
+        lambda: three_four(backend),
+        lambda: [shared, shared, None],  # as for the two terms of a sum: scaling twice would be wrong
+        lambda: [backend.tensors.reshape(shared, (2, 1)), shared],
+        lambda: [backend.tensors.broadcast_to(shared, (3, 2))],
+    ]
+    for make in table:
+        expected = [None if x is None else numpy(backend, [x])[0] for x in clip(make())]
+        received = [None if x is None else numpy(backend, [x])[0] for x in clip(make(), donate=True)]
+        for a, b in zip(received, expected, strict=True):
+            assert (a is None and b is None) or np.array_equal(a, b)
+
+
 def test_a_norm_of_zero_is_safe(backend):
     clipped, norm = optim.clip_by_global_norm(tensors(backend, [np.zeros(3)]), 1.0)
     assert float(norm) == 0.0

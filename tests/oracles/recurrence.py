@@ -5,9 +5,9 @@ Nothing is hoisted, fused or shared with the engines' code. T steps, B rows, F f
     outputs, state, tape = forward(kind, inputs, state, weights, masks)
     gradients = backward(tape, d_outputs, d_state)
 
-with `kind` one of "lstm", "gru", "tanh", "relu"; `state` a list of arrays (L, B, H) (h, and c for the LSTM); `weights` one dict a
-layer with "input" (G·H, F), "recurrent" (G·H, H), "bias" (G·H,) or None, "candidate_bias" (H,) or None; `masks` what the outputs
-of every layer but the last are multiplied by, or None.
+with `kind` one of "lstm", "gru", "tanh", "relu"; `state` a list of arrays (L, B, H) (h, and c for the LSTM); `weights`
+one dict a layer with "input" (G·H, F), "recurrent" (G·H, H), "bias" (G·H,) or None, "candidate_bias" (H,) or None;
+`masks` what the outputs of every layer but the last are multiplied by, or None.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def forward(kind, inputs, state, weights, masks=None):
 
 
 def backward(tape, d_outputs, d_state):
-    """Gradients of Σ ⟨outputs, d_outputs⟩ + Σ ⟨state, d_state⟩: ``{"inputs", "state": [...], "weights": [{...}, ...]}``."""
+    """Gradients of Σ ⟨outputs, d_outputs⟩ + Σ ⟨state, d_state⟩: {"inputs", "state": [...], "weights": [{...}, ...]}."""
     kind, weights, masks, records = tape
     _, step_back = STEPS[kind]
     gradients = [{key: None if w is None else np.zeros_like(w) for key, w in each.items()} for each in weights]

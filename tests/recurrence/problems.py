@@ -1,4 +1,4 @@
-"""Random recurrent problems, and either engine run on them through its `recurrence` module, arrays in and arrays out."""
+"""Random recurrent problems, and either engine's `recurrence` module run on them: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tbptt_torch.recurrence as torch_recurrence  # torch comes first
 import torch
+
+import tbptt_torch.recurrence as torch_recurrence  # torch comes first
 from oracles import recurrence as oracle
 
 # isort: split
-import tbptt_tensorflow.recurrence as tensorflow_recurrence
 import tensorflow as tf
 
+import tbptt_tensorflow.recurrence as tensorflow_recurrence
 from tbptt.protocols import LayerWeights
 
 KINDS = ("lstm", "gru", "tanh", "relu")
-ROADS = ("torch", "tensorflow eager", "tensorflow graph", "tensorflow xla")
 
 
 @dataclass
@@ -52,12 +52,13 @@ def problem(kind, layers=1, has_bias=True, masked=False, steps=5, rows=3, featur
         }
         for layer in range(layers)
     ]
+    masks = [draw.integers(0, 2, (steps, rows, units)).astype(dtype) * 2 for _ in range(layers - 1)]
     return Problem(
         kind=kind,
         inputs=normal(steps, rows, features),
         state=[normal(layers, rows, units) for _ in range(states)],
         weights=weights,
-        masks=[draw.integers(0, 2, (steps, rows, units)).astype(dtype) * 2 for _ in range(layers - 1)] if masked else None,
+        masks=masks if masked else None,
         d_outputs=normal(steps, rows, units),
         d_state=[normal(layers, rows, units) for _ in range(states)],
     )
@@ -87,7 +88,7 @@ def call(module, kind, inputs, state, weights, between=None):
 
 
 def run(road: str, given: Problem) -> dict[str, np.ndarray]:
-    """Outputs, final state and all gradients by one road."""
+    """Outputs, final state and all gradients: on "torch", or on "tensorflow eager", "... graph" or "... xla"."""
     return run_torch(given) if road == "torch" else run_tensorflow(given, road.removeprefix("tensorflow "))
 
 

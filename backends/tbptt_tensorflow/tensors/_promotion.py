@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,8 @@ NAMES: dict[Any, DType] = {native: name for name, native in NATIVE.items()}
 Tensor = tf.Tensor
 Variable = tf.Variable
 
+_devices: dict[str, str | None] = {}  # by what TBPTT_DEVICE says; None: the engine's own choice
+
 
 def native(dtype: Any) -> Any:
     """TensorFlow's dtype for a name, a NumPy dtype or TensorFlow's own."""
@@ -29,16 +30,14 @@ def native(dtype: Any) -> Any:
 def on_device(device: str | None) -> AbstractContextManager[Any]:
     """A scope of that device. None is for TensorFlow to decide: a scope around, or the first GPU."""
     if device is None:
-        device = _chosen_device(os.environ.get("TBPTT_DEVICE", "").strip().lower())
+        asked = os.environ.get("TBPTT_DEVICE", "").strip().lower()
+        if asked not in _devices:
+            from tbptt_tensorflow import backend  # which holds this module
+
+            name = find_device(asked, backend)
+            _devices[asked] = None if name == find_device("", backend) else name
+        device = _devices[asked]
     return nullcontext() if device is None else tf.device("CPU:0" if device == "cpu" else device.upper())
-
-
-@cache
-def _chosen_device(asked: str) -> str | None:
-    from tbptt_tensorflow import backend  # which holds this module
-
-    name = find_device(asked, backend)
-    return None if name == find_device("", backend) else name
 
 
 def tensor(x: Any) -> Any:
@@ -52,21 +51,20 @@ def tensor(x: Any) -> Any:
 
 def real(x: Any) -> Any:
     """The argument as a floating tensor: integers and bools in the default float dtype."""
-    if not isinstance(x, Tensor):
-        x = tensor(x)
-    return x if x.dtype.is_floating else tf.cast(x, NATIVE[dtypes.default_dtype()])
+    held = tensor(x)
+    return held if held.dtype.is_floating else tf.cast(held, NATIVE[dtypes.default_dtype()])
 
 
 def boolean(x: Any) -> Any:
     """The argument as ``x != 0``."""
-    x = tensor(x)
-    return x if x.dtype is tf.bool else tf.cast(x, tf.bool)
+    held = tensor(x)
+    return held if held.dtype is tf.bool else tf.cast(held, tf.bool)
 
 
 def integer(x: Any) -> Any:
     """The argument as indices, which TensorFlow takes as int32 or int64."""
-    x = tensor(x)
-    return x if x.dtype is tf.int64 or x.dtype is tf.int32 else tf.cast(x, tf.int64)
+    held = tensor(x)
+    return held if held.dtype is tf.int64 or held.dtype is tf.int32 else tf.cast(held, tf.int64)
 
 
 def number(x: Any) -> bool | int | float | None:

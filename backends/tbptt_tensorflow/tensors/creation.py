@@ -23,7 +23,8 @@ def asarray(obj: Any, *, dtype: Any = None, copy: bool | None = None, device: st
         from tbptt_tensorflow.tensors.shaping import stack  # that module stands on this one
 
         return asarray(stack([asarray(item) for item in obj]), dtype=dtype, device=device)
-    array = np.asarray(obj.detach() if hasattr(obj, "detach") else obj)
+    foreign: Any = obj
+    array = np.asarray(foreign.detach().cpu() if hasattr(foreign, "detach") else foreign)  # torch's may have a past
     if wanted is None:  # numbers, and nestings of them, have no dtype yet
         plain = not hasattr(obj, "__array__") and array.dtype.kind == "f"
         wanted = native(dtypes.default_dtype() if plain else array.dtype)

@@ -12,24 +12,23 @@ from tbptt_tensorflow.tensors._promotion import integer, native, promote, tensor
 
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Any:
-    x = tensor(x)
-    indices = integer(indices)
-    axis = _only_axis(x, axis)
+    source, places = tensor(x), integer(indices)
+    axis = _only_axis(source, axis)
     try:
-        if axis == 0 and x.dtype.is_floating:
-            return _rows(x, indices)
-        return tf.gather(x, indices, axis=axis)
+        if axis == 0 and source.dtype.is_floating:
+            return _rows(source, places)
+        return tf.gather(source, places, axis=axis)
     except tf.errors.InvalidArgumentError as error:  # a graph raises it later, when it runs
-        raise _out_of_range("take", x, indices, axis, error) from error
+        raise _out_of_range("take", source, places, axis, error) from error
 
 
 def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
-    x, indices = tensor(x), integer(indices)
-    rank = x.shape.rank
+    source, places = tensor(x), integer(indices)
+    rank = source.shape.rank
     axis = axis % rank
     last = [*(one for one in range(rank) if one != axis), axis]  # tf.gather wants the axis behind those that go along
     back = sorted(range(rank), key=last.__getitem__)
-    source, places = tf.transpose(x, last), tf.transpose(indices, last)
+    source, places = tf.transpose(source, last), tf.transpose(places, last)
     if source.shape[:-1] != places.shape[:-1]:
         common = tf.broadcast_dynamic_shape(tf.shape(source)[:-1], tf.shape(places)[:-1])
         source = tf.broadcast_to(source, tf.concat([common, tf.shape(source)[-1:]], 0))
@@ -37,7 +36,7 @@ def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Any:
     try:
         return tf.transpose(tf.gather(source, places, batch_dims=rank - 1, axis=-1), back)
     except tf.errors.InvalidArgumentError as error:
-        raise _out_of_range("take_along_axis", x, indices, axis, error) from error
+        raise _out_of_range("take_along_axis", source, places, rank - 1, error) from error
 
 
 def one_hot(x: Any, num_classes: int, *, dtype: Any = None) -> Any:
@@ -58,7 +57,9 @@ def searchsorted(x1: Any, x2: Any, *, side: Literal["left", "right"] = "left", s
     x1, x2 = promote(x1, x2)
     if sorter is not None:
         x1 = take(x1, sorter, axis=0)
-    places = tf.searchsorted(x1, tf.reshape(x2, (-1,)), side=side, out_type=tf.int64)
+    # the kernels themselves: tf.searchsorted cannot shape an empty x2 while a graph is traced
+    search = tf.raw_ops.LowerBound if side == "left" else tf.raw_ops.UpperBound
+    places = search(sorted_inputs=x1[None], values=tf.reshape(x2, (1, -1)), out_type=tf.int64)
     return tf.reshape(places, tf.shape(x2))
 
 
@@ -70,7 +71,7 @@ def unique_values(x: Any) -> Any:
     return tf.sort(tf.unique(tf.reshape(tensor(x), (-1,))).y)
 
 
-@tf.custom_gradient  # type: ignore[untyped-decorator]
+@tf.custom_gradient
 def _rows(x: Any, indices: Any) -> Any:
     """`tf.gather`, with a gradient that is dense and summed over repeated rows instead of `tf.IndexedSlices`."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import tensorflow as tf
@@ -108,12 +109,12 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tu
     length = x.shape[axis]
     if not isinstance(indices_or_sections, int):
         places = [0, *(place if length is None else min(place, length) for place in indices_or_sections)]
-        sizes = [stop - start for start, stop in zip(places, places[1:], strict=False)]
+        sizes = [stop - start for start, stop in pairwise(places)]
         return tuple(tf.split(x, [*sizes, -1 if length is None else length - places[-1]], axis=axis))
     if length is not None and length % indices_or_sections:
         raise ShapeError(
-            f"split makes equal pieces: axis {axis} of the shape {tuple(x.shape)} does not divide by {indices_or_sections}. "
-            f"Name the places to cut at instead."
+            f"split makes equal pieces, and axis {axis} of the shape {tuple(x.shape)} does not divide by "
+            f"{indices_or_sections}. Name the places to cut at instead."
         )
     return tuple(tf.split(x, indices_or_sections, axis=axis))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,8 @@ from tbptt.types import DType
 NATIVE: dict[DType, torch.dtype] = {name: getattr(torch, name) for name in dtypes.NAMES}
 NAMES: dict[torch.dtype, DType] = {native: name for name, native in NATIVE.items()}
 
+_devices: dict[str, torch.device | None] = {}  # by what TBPTT_DEVICE says; None: the engine's own choice
+
 
 def native(dtype: Any) -> torch.dtype:
     """Torch's dtype for a name, a NumPy dtype or torch's own."""
@@ -30,15 +31,13 @@ def native_device(device: str | None) -> torch.device | None:
         return torch.device(device.replace("gpu", "cuda"))
     if torch.utils._device.CURRENT_DEVICE is not None:  # inside `with torch.device(...)`
         return None
-    return _chosen_device(os.environ.get("TBPTT_DEVICE", "").strip().lower())
+    asked = os.environ.get("TBPTT_DEVICE", "").strip().lower()
+    if asked not in _devices:  # a dict rather than functools.cache: torch.compile reads one and enters the other
+        from tbptt_torch import backend  # which holds this module
 
-
-@cache
-def _chosen_device(asked: str) -> torch.device | None:
-    from tbptt_torch import backend  # which holds this module
-
-    name = find_device(asked, backend)
-    return None if name == "cpu" else torch.device(name.replace("gpu", "cuda"))
+        name = find_device(asked, backend)
+        _devices[asked] = None if name == "cpu" else torch.device(name.replace("gpu", "cuda"))
+    return _devices[asked]
 
 
 def tensor(x: Any) -> Tensor:
@@ -50,21 +49,20 @@ def tensor(x: Any) -> Tensor:
 
 def real(x: Any) -> Tensor:
     """The argument as a floating tensor: integers and bools in the default float dtype."""
-    if not isinstance(x, Tensor):
-        x = tensor(x)
-    return x if x.dtype.is_floating_point else x.to(NATIVE[dtypes.default_dtype()])
+    held = tensor(x)
+    return held if held.dtype.is_floating_point else held.to(NATIVE[dtypes.default_dtype()])
 
 
 def boolean(x: Any) -> Tensor:
     """The argument as ``x != 0``."""
-    x = tensor(x)
-    return x if x.dtype is torch.bool else x != 0
+    held = tensor(x)
+    return held if held.dtype is torch.bool else held != 0
 
 
 def integer(x: Any) -> Tensor:
     """The argument as indices, which torch takes as int32 or int64."""
-    x = tensor(x)
-    return x if x.dtype is torch.int64 or x.dtype is torch.int32 else x.to(torch.int64)
+    held = tensor(x)
+    return held if held.dtype is torch.int64 or held.dtype is torch.int32 else held.to(torch.int64)
 
 
 def number(x: Any) -> bool | int | float | None:
@@ -84,10 +82,12 @@ def promote(x1: Any, x2: Any) -> tuple[Any, Any]:
     value1, value2 = number(x1), number(x2)
     if value2 is not None:
         x1 = tensor(x1)
-        return x1.to(NATIVE[dtypes.promote_scalar(NAMES[x1.dtype], value2)]), value2
+        x1 = x1.to(NATIVE[dtypes.promote_scalar(NAMES[x1.dtype], value2)])
+        return x1, _plain(value2, x1)
     if value1 is not None:
         x2 = tensor(x2)
-        return value1, x2.to(NATIVE[dtypes.promote_scalar(NAMES[x2.dtype], value1)])
+        x2 = x2.to(NATIVE[dtypes.promote_scalar(NAMES[x2.dtype], value1)])
+        return _plain(value1, x2), x2
     if isinstance(x1, Tensor):
         return _common(x1, tensor(x2).to(x1.device))
     x2 = tensor(x2)
@@ -111,6 +111,11 @@ def promote_all(arrays: Any) -> list[Tensor]:
         return tensors
     name = dtypes.promote_names([NAMES[x.dtype] for x in tensors])
     return [x.to(NATIVE[name]) for x in tensors]
+
+
+def _plain(value: bool | int | float, x: Tensor) -> bool | int | float:
+    # torch subtracts no bools, not even from numbers
+    return int(value) if isinstance(value, bool) and x.dtype is not torch.bool else value
 
 
 def _common(x1: Tensor, x2: Tensor) -> tuple[Tensor, Tensor]:

@@ -65,8 +65,7 @@ def sign(x: Any) -> Tensor:
 
 
 def square(x: Any) -> Tensor:
-    x = tensor(x)
-    return x * x
+    return torch.square(tensor(x))
 
 
 def reciprocal(x: Any) -> Tensor:
@@ -82,19 +81,16 @@ def minimum(x1: Any, x2: Any) -> Tensor:
 
 
 def clip(x: Any, min: Any = None, max: Any = None) -> Tensor:
-    x = tensor(x)
-    if min is None and max is None:
-        return x
-    if (min is None or number(min) is not None) and (max is None or number(max) is not None):
-        for bound in (min, max):
-            if bound is not None:
-                x, _ = promote(x, bound)
-        return torch.clamp(x, min, max)
-    for bound in (min, max):
-        if bound is not None:
-            x, _ = promote_tensors(x, bound)
-    low, high = (None if bound is None else promote_tensors(x, bound)[1] for bound in (min, max))
-    return torch.clamp(x, low, high)
+    held: Tensor = tensor(x)
+    bounds = [bound for bound in (min, max) if bound is not None]
+    for bound in bounds:
+        held, _ = promote(held, bound)
+    if not bounds:
+        return held
+    if all(number(bound) is not None for bound in bounds):
+        return torch.clamp(held, min, max)
+    low, high = (None if bound is None else promote_tensors(held, bound)[1] for bound in (min, max))
+    return torch.clamp(held, low, high)
 
 
 def round(x: Any) -> Tensor:

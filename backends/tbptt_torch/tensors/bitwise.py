@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tbptt_torch.tensors._promotion import number, promote, tensor
+from tbptt_torch.tensors._promotion import number, promote, promote_tensors, tensor
 
 
 def bitwise_and(x1: Any, x2: Any) -> Tensor:
@@ -41,10 +41,10 @@ def bitwise_right_shift(x1: Any, x2: Any) -> Tensor:
 
 def logical_right_shift(x1: Any, x2: Any) -> Tensor:
     # torch has no shifts of unsigned integers: shift with the sign and cut its copies off
-    x1 = tensor(x1)
-    top = torch.iinfo(x1.dtype).bits - 1
+    shifted: Tensor = tensor(x1)
+    top = torch.iinfo(shifted.dtype).bits - 1
     places = number(x2)
     if places is not None:
-        return (x1 >> places) & ((1 << (top + 1 - places)) - 1) if places else x1
-    x1, x2 = promote(x1, x2)
-    return (x1 >> x2) & ~((torch.full_like(x1, -1) << (top - x2)) << 1)
+        return (shifted >> int(places)) & ((1 << (top + 1 - int(places))) - 1) if places else shifted
+    shifted, distance = promote_tensors(shifted, x2)
+    return (shifted >> distance) & ~((torch.full_like(shifted, -1) << (top - distance)) << 1)

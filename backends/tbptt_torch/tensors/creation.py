@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.dlpack
 from torch import Tensor
 
 from tbptt import dtypes
@@ -19,23 +20,22 @@ def asarray(obj: Any, *, dtype: Any = None, copy: bool | None = None, device: st
     if isinstance(obj, Tensor):
         x = obj.to(device=None if device is None else native_device(device), dtype=wanted)
         return x.clone() if copy and x is obj else x
+    if type(obj) in (bool, int, float):  # apart from arrays, because torch.compile cannot follow NumPy
+        return full((), obj, dtype=dtype, device=device)
     if isinstance(obj, list | tuple) and _holds_tensors(obj):
         from tbptt_torch.tensors.shaping import stack  # that module stands on this one
 
         return asarray(stack([asarray(item) for item in obj]), dtype=dtype, device=device)
-    if wanted is None and not hasattr(obj, "__array__"):  # numbers, and nestings of them, have no dtype yet
-        array = np.asarray(obj)
-        wanted = (
-            native(dtypes.default_dtype()) if array.dtype.kind == "f" else torch.from_numpy(array.reshape(-1)).dtype
-        )
-    else:
-        array = np.asarray(obj.detach() if hasattr(obj, "detach") else obj)
-    x = torch.tensor(array) if copy or not _shareable(array) else torch.from_numpy(array)
+    array = np.asarray(obj)
+    if wanted is None:  # numbers, and nestings of them, have no dtype yet
+        plain = not hasattr(obj, "__array__") and array.dtype.kind == "f"
+        wanted = native(dtypes.default_dtype() if plain else array.dtype)
+    x = torch.from_numpy(array if _shareable(array) and not copy else np.array(array, order="C"))
     return x.to(device=native_device(device), dtype=wanted)
 
 
 def from_dlpack(x: Any) -> Tensor:
-    return torch.from_dlpack(x)
+    return torch.utils.dlpack.from_dlpack(x)
 
 
 def to_numpy(x: Any) -> Any:

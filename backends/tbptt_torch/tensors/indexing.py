@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,34 +14,33 @@ from tbptt_torch.tensors._promotion import integer, native, promote_tensors, ten
 
 
 def take(x: Any, indices: Any, *, axis: int | None = None) -> Tensor:
-    x = tensor(x)
-    indices = integer(indices)
-    axis = _only_axis(x, axis)
+    source, places = tensor(x), integer(indices)
+    axis = _only_axis(source, axis)
     try:
-        if axis == 0 and x.ndim == 2:  # the kernel of torch.nn.Embedding, whose backward pass sums repeated rows
-            return torch.nn.functional.embedding(indices, x)
-        rows = torch.index_select(x, axis, indices.reshape(-1))
+        if axis == 0 and source.ndim == 2:  # the kernel of torch.nn.Embedding, whose gradient sums repeated rows
+            return torch.nn.functional.embedding(places, source)
+        rows = torch.index_select(source, axis, places.reshape(-1))
     except (IndexError, RuntimeError) as error:  # which of them depends on the kernel
-        raise _out_of_range("take", x, indices, axis, error) from error
-    return rows.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+        raise _out_of_range("take", source, places, axis, error) from error
+    return rows.reshape(*source.shape[:axis], *places.shape, *source.shape[axis + 1 :])
 
 
 def take_along_axis(x: Any, indices: Any, *, axis: int = -1) -> Tensor:
-    x, indices = tensor(x), integer(indices).long()
-    axis = axis % x.ndim
+    source, places = tensor(x), integer(indices).long()
+    axis = axis % source.ndim
     # torch.gather takes a smaller index as a corner of the tensor: broadcast as NumPy does instead
-    common = torch.broadcast_shapes(_without(x, axis), _without(indices, axis))
-    x = x.expand(*common[:axis], x.shape[axis], *common[axis + 1 :])
-    indices = indices.expand(*common[:axis], indices.shape[axis], *common[axis + 1 :])
+    common = np.broadcast_shapes(_without(source, axis), _without(places, axis))
+    source = source.expand(*common[:axis], source.shape[axis], *common[axis + 1 :])
+    places = places.expand(*common[:axis], places.shape[axis], *common[axis + 1 :])
     try:
-        return torch.gather(x, axis, indices)
+        return torch.gather(source, axis, places)
     except RuntimeError as error:
-        raise _out_of_range("take_along_axis", x, indices, axis, error) from error
+        raise _out_of_range("take_along_axis", source, places, axis, error) from error
 
 
 def one_hot(x: Any, num_classes: int, *, dtype: Any = None) -> Tensor:
-    x = tensor(x)
-    hits = x[..., None] == torch.arange(num_classes, device=x.device, dtype=x.dtype)
+    classes: Tensor = integer(x)
+    hits = classes[..., None] == torch.arange(num_classes, device=classes.device)
     return hits.to(native(dtypes.default_dtype() if dtype is None else dtype))
 
 
@@ -64,7 +64,7 @@ def nonzero(x: Any) -> tuple[Tensor, ...]:
 
 
 def unique_values(x: Any) -> Tensor:
-    return torch.unique(tensor(x), sorted=True)
+    return torch.unique(tensor(x), sorted=True)  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 def _only_axis(x: Tensor, axis: int | None) -> int:

@@ -20,7 +20,8 @@ def matrix_transpose(x: Any) -> Tensor:
 
 def tensordot(x1: Any, x2: Any, *, axes: Any = 2) -> Tensor:
     x1, x2 = promote_tensors(x1, x2)
-    return torch.tensordot(x1, x2, dims=axes if isinstance(axes, int) else tuple(map(_list, axes)))
+    dims = axes if isinstance(axes, int) else tuple(map(_list, axes))
+    return torch.tensordot(x1, x2, dims)  # type: ignore[no-any-return]  # torch leaves it untyped
 
 
 def vecdot(x1: Any, x2: Any, *, axis: int = -1) -> Tensor:

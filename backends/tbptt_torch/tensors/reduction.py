@@ -20,11 +20,11 @@ def sum(x: Any, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False)
 
 
 def prod(x: Any, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
-    x = tensor(x)
-    accumulator = _accumulator(x, dtype)
-    for one in sorted((one % x.ndim for one in _axes(x, axis)), reverse=True):  # torch takes one axis at a time
-        x = torch.prod(x, dim=one, keepdim=keepdims, dtype=accumulator)
-    return x.to(accumulator)
+    result = tensor(x)
+    accumulator = _accumulator(result, dtype)
+    for one in sorted((one % result.ndim for one in _axes(result, axis)), reverse=True):  # torch takes one at a time
+        result = torch.prod(result, dim=one, keepdim=keepdims, dtype=accumulator)
+    return result.to(accumulator)
 
 
 def mean(x: Any, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -35,7 +35,7 @@ def mean(x: Any, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def var(x: Any, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False) -> Tensor:
     x = real(x)
     axes = _axes(x, axis)
-    count = math.prod(x.shape[one] for one in axes)
+    count = math.prod([x.shape[one] for one in axes])  # a list: torch.compile enters it
     if count > correction:
         return torch.var(x, dim=axes, correction=correction, keepdim=keepdims)
     squares = torch.square(x - torch.mean(x, dim=axes, keepdim=True))  # where torch.var would warn
@@ -117,8 +117,8 @@ def _accumulator(x: Tensor, dtype: Any) -> torch.dtype:
 
 
 def _comparable(x: Any) -> Tensor:
-    x = tensor(x)
-    return x.to(torch.uint8) if x.dtype is torch.bool else x
+    held = tensor(x)
+    return held.to(torch.uint8) if held.dtype is torch.bool else held
 
 
 def _front(x: Tensor, axis: int) -> list[int]:

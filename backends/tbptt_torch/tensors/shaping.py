@@ -46,7 +46,7 @@ def squeeze(x: Any, axis: int | tuple[int, ...]) -> Tensor:
     for one in axes:
         if x.shape[one] != 1:  # torch would leave it
             raise ShapeError(
-                f"squeeze takes axes of length 1 away, and axis {one} of the shape {tuple(x.shape)} is {x.shape[one]} long."
+                f"squeeze takes axes of length 1 away: axis {one} of the shape {tuple(x.shape)} is {x.shape[one]} long."
             )
     return torch.squeeze(x, axes)
 
@@ -95,8 +95,8 @@ def split(x: Any, indices_or_sections: int | Sequence[int], axis: int = 0) -> tu
         return torch.tensor_split(x, tuple(indices_or_sections), dim=axis)
     if x.shape[axis] % indices_or_sections:
         raise ShapeError(
-            f"split makes equal pieces: axis {axis} of the shape {tuple(x.shape)} does not divide by {indices_or_sections}. "
-            f"Name the places to cut at instead."
+            f"split makes equal pieces, and axis {axis} of the shape {tuple(x.shape)} does not divide by "
+            f"{indices_or_sections}. Name the places to cut at instead."
         )
     return torch.tensor_split(x, indices_or_sections, dim=axis)
 

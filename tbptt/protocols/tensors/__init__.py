@@ -5,12 +5,12 @@ wherever a tensor does. Nothing here writes into an argument, except `assign`. W
 
 - A **dtype argument** is a name (``"float32"``), a NumPy dtype or the engine's own. The default float dtype is
   `tbptt.dtypes.default_dtype`; it is what Python floats become, and what functions of real numbers answer to integers.
-- **Two operands** broadcast. Different dtypes promote as `tbptt.dtypes.promote` says, whatever their ranks. A Python or NumPy
-  *number* takes the tensor's dtype unless it is of a higher kind; a NumPy *array* counts as a tensor of its dtype.
-- **axis** may be negative. In reductions it is a number, a tuple of them or None (all axes), and `keepdims` keeps them as 1.
+- **Two operands** broadcast. Different dtypes promote as `tbptt.dtypes.promote` says, whatever their ranks. A Python or
+  NumPy *number* takes the tensor's dtype unless its kind is higher; a NumPy *array* counts as a tensor of its dtype.
+- **axis** may be negative. In reductions it is a number, a tuple or None (all axes); `keepdims` keeps them as 1.
 - Floating functions are **differentiable**. Where a maximum is attained twice the gradient is shared equally.
-- Everything may be **compiled**. Functions whose result's shape depends on values (`nonzero`, `unique_values`) may not where the
-  compiler asks for static shapes (XLA).
+- Everything may be **compiled**, but where the answer's shape depends on values (`nonzero`, `unique_values`) not every
+  compiler can.
 """
 
 from __future__ import annotations

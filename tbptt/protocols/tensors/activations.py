@@ -19,15 +19,15 @@ class Activations(Protocol):
         ...
 
     def elu(self, x: Tensor) -> Tensor:
-        """x where positive, e^x − 1 elsewhere (Clevert et al. 2016)."""
+        """The same where positive, e^x − 1 elsewhere (Clevert et al. 2016)."""
         ...
 
     def gelu(self, x: Tensor, approximate: Literal["none", "tanh"] = "none") -> Tensor:
-        """x · Φ(x) with Φ the normal distribution function, or its approximation by tanh (Hendrycks & Gimpel 2016)."""
+        """`x · Φ(x)` with Φ the normal distribution function, or an approximation by tanh (Hendrycks & Gimpel 2016)."""
         ...
 
     def silu(self, x: Tensor) -> Tensor:
-        """x · sigmoid(x), also called swish."""
+        """`x · sigmoid(x)`, also called swish."""
         ...
 
     def softplus(self, x: Tensor) -> Tensor:
@@ -39,5 +39,5 @@ class Activations(Protocol):
         ...
 
     def log_softmax(self, x: Tensor, axis: int = -1) -> Tensor:
-        """x − log Σ e^x along an axis, without overflow."""
+        """`x − log Σ e^x` along an axis, without overflow."""
         ...

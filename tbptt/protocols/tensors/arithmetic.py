@@ -55,7 +55,7 @@ class Arithmetic(Protocol):
         ...
 
     def square(self, x: Tensor) -> Tensor:
-        """x · x"""
+        """`x · x`"""
         ...
 
     def reciprocal(self, x: Tensor) -> Tensor:

@@ -22,8 +22,8 @@ class Indexing(Protocol):
         [[3.0, 4.0], [3.0, 4.0]]
 
         Raises:
-            IndexError: for an index out of range, when run as it is, on the CPU. Compiled, or on another device, the engine
-                fails in its own way, or (XLA) takes the nearest row there is.
+            IndexError: for an index out of range, when run as it is on the CPU. Compiled, or on another device, the
+                engine fails in its own way, or (XLA) takes the nearest row there is.
         """
         ...
 
@@ -32,7 +32,7 @@ class Indexing(Protocol):
         ...
 
     def one_hot(self, x: Tensor, num_classes: int, *, dtype: Any = None) -> Tensor:
-        """x.shape + (num_classes,): 1 at the class, 0 elsewhere, all 0 for a class out of range; default float dtype."""
+        """Shape of x + (num_classes,): 1 at the class, else 0; all 0 for a class out of range. Default float dtype."""
         ...
 
     def sort(self, x: Tensor, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
@@ -46,7 +46,7 @@ class Indexing(Protocol):
     def searchsorted(
         self, x1: Tensor, x2: Tensor, *, side: Literal["left", "right"] = "left", sorter: Tensor | None = None
     ) -> Tensor:
-        """Where in the ordered vector x1 each element of x2 belongs, int64: before its equals, or after (``"right"``)."""
+        """Where each element of x2 belongs in the ordered vector x1, int64: before equals, or (``"right"``) after."""
         ...
 
     def nonzero(self, x: Tensor) -> tuple[Tensor, ...]:

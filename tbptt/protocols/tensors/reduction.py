@@ -61,7 +61,7 @@ class Reduction(Protocol):
         ...
 
     def logsumexp(self, x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        """log Σ exp x without overflow, in floats; −∞ if every element is −∞."""
+        """`log Σ e^x` without overflow, in floats; −∞ if every element is −∞."""
         ...
 
     def cumulative_sum(

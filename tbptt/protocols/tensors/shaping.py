@@ -44,7 +44,7 @@ class Shaping(Protocol):
         ...
 
     def broadcast_to(self, x: Tensor, shape: Any) -> Tensor:
-        """x repeated along axes of length 1 and new leading axes, up to that shape."""
+        """Repeated along axes of length 1 and new leading axes, up to that shape."""
         ...
 
     def flip(self, x: Tensor, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
