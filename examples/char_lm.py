@@ -107,8 +107,12 @@ def plot(losses: list[float], backend: str, path: str) -> None:
 
 
 def main(arguments: list[str] | None = None) -> dict:
-    parser = argparse.ArgumentParser(description="Train a character model on a text, on the engine TBPTT_BACKEND names.")
-    parser.add_argument("--text", type=Path, help="a text file, or a directory of .txt files (default: Python's library)")
+    parser = argparse.ArgumentParser(
+        description="Train a character model on a text, on the engine TBPTT_BACKEND names."
+    )
+    parser.add_argument(
+        "--text", type=Path, help="a text file, or a directory of .txt files (default: Python's library)"
+    )
     parser.add_argument("--width", type=int, default=256, help="units per layer")
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--window", type=int, default=64, help="time steps between updates")

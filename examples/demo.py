@@ -1,6 +1,6 @@
 """The same script on both engines: train `char_lm` on each, lay the curves side by side, draw them.
 
-    python examples/demo.py [--steps N] [--out DIRECTORY] [arguments of char_lm ...]
+python examples/demo.py [--steps N] [--out DIRECTORY] [arguments of char_lm ...]
 """
 
 from __future__ import annotations

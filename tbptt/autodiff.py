@@ -6,8 +6,9 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 from tbptt import ops, tree
-from tbptt.backends import Backend, backend_of, current_backend
+from tbptt.backends import backend_of, current_backend
 from tbptt.errors import ConfigurationError, GradientError, StructureError
+from tbptt.protocols import Backend
 from tbptt.types import Tensor, Tree
 
 

@@ -32,7 +32,6 @@ class UnknownBackendError(BackendError, LookupError):
     """No backend of that name is registered."""
 
 
-
 class BackendNotInstalledError(BackendError, ImportError):
     """The backend is known, its framework is not installed."""
 

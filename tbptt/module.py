@@ -78,8 +78,8 @@ class Module(nn.Module):
             prog_bar: show it in the progress bar.
             on_step: keep the value of the latest window. Default: in training.
             on_epoch: keep the epoch's mean. Default: in validation.
-            batch_size: the weight of this value in the epoch's mean. Default: the elements a mean from `nn.functional` was taken over,
-                else the window's rows times steps.
+            batch_size: the weight of this value in the epoch's mean. Default: the elements a mean from `nn.functional`
+                was taken over, else the window's rows times steps.
 
         Raises:
             ModuleProtocolError: outside a step, or for a value that is no scalar.

@@ -36,7 +36,7 @@ def seed_everything(seed: int) -> int:
     global _seed, _generator, _layers
     _seed, _generator, _layers = int(seed), np.random.default_rng(seed), 0
     python_random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  (the legacy generator is what user code may draw from)
+    np.random.seed(seed % 2**32)
     clock.restart()
     backends.current_backend().interop.seed(seed)
     return seed

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch  # noqa: F401  (before TensorFlow, wherever a test imports that)
 
 import tbptt.backends
 from tbptt.protocols import Backend

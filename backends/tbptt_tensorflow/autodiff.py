@@ -43,10 +43,9 @@ class _Tape:
         known = {id(sources[i]) for i in asked}
         # Everything else on the record is asked along, so that "not these sources" and "nothing at all" differ.
         others = [x for x in (*self._tape.watched_variables(), *self._watched) if id(x) not in known]
-        found = self._tape.gradient(
-            [targets[i] for i in recorded],
-            [sources[i] for i in asked] + others,
-            [_cotangent(targets[i], output_gradients[i]) for i in recorded],
+        cotangents: Any = [_cotangent(targets[i], output_gradients[i]) for i in recorded]
+        found: Any = self._tape.gradient(
+            [targets[i] for i in recorded], [sources[i] for i in asked] + others, cotangents
         )
         if all(answer is None for answer in found):
             return None

@@ -75,7 +75,10 @@ class _Program:
     def __init__(self, function: Callable[..., Any], leaves: list[Any], structure: Any, xla: bool) -> None:
         self._slots = [i for i, leaf in enumerate(leaves) if isinstance(leaf, tf.Tensor)]
         fixed = [None if isinstance(leaf, tf.Tensor) else leaf for leaf in leaves]
+        # written while the first call traces
         self._results: list[Any] = []
+        self._outputs: list[int] = []
+        self._structure: Any = None
 
         def flat(*tensors: Any) -> list[Any]:
             filled = list(fixed)
@@ -91,7 +94,7 @@ class _Program:
 
     def __call__(self, leaves: list[Any]) -> Any:
         tensors = self._run(*[leaves[i] for i in self._slots])
-        results = list(self._results)  # written while the first call traced
+        results = list(self._results)
         for slot, tensor in zip(self._outputs, tensors, strict=True):
             results[slot] = tensor
         return tree.unflatten(self._structure, results)

@@ -48,12 +48,13 @@ class _Tape:
             i for i, source in enumerate(sources) if id(source) in edges or getattr(source, "requires_grad", False)
         ]
         answers: list[torch.Tensor | None] = [None] * len(sources)
+        inputs: list[Any] = [edges.get(id(sources[i]), sources[i]) for i in asked]
         if not asked:
             return answers
         try:
             found = torch.autograd.grad(
                 [targets[i] for i in recorded],
-                [edges.get(id(sources[i]), sources[i]) for i in asked],  # type: ignore[misc]  # torch takes edges as well
+                inputs,
                 [_cotangent(targets[i], output_gradients[i]) for i in recorded],
                 retain_graph=self._persistent,
                 allow_unused=True,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._dynamo.exc import TorchDynamoException
 
 
 class _Eager:
@@ -38,7 +39,7 @@ class _Compiled:
     def __call__(self, *arguments: Any) -> Any:
         try:
             return self._function(*arguments)
-        except torch._dynamo.exc.TorchDynamoException as error:
+        except TorchDynamoException as error:
             # The compiler fails before a graph has run, so nothing has been updated yet.
             reason = str(error).strip().splitlines()[0]
             warnings.warn(
@@ -52,7 +53,7 @@ class _Compiled:
             self._count()
         return self._plain(*arguments)
 
-    @torch.compiler.assume_constant_result
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch's own is not typed
     def _count(self) -> int:
         self.traces += 1  # assumed constant, so it runs once a trace and leaves no mark in the graph
         return self.traces

@@ -1,7 +1,7 @@
 """One step at a time: the cells of the recurrent layers, written in `tbptt.ops`.
 
-``output, state = cell(inputs, state)`` with inputs (B, F) and state tensors (B, H). For a loop over steps of one's own; a window at once
-is faster through the layers. Definitions are those of `tbptt.protocols.recurrence`; names of weights too, without the layer.
+``output, state = cell(inputs, state)`` with inputs (B, F) and state tensors (B, H).
+For a loop over steps of one's own; a window at once is faster through the layers. Definitions are those of `tbptt.protocols.recurrence`; names of weights too, without the layer.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class LSTMCell(Cell):
         """(B, F) and the state before, to (B, H) and the state after."""
         hidden, memory = state if state is not None else (self._zeros(inputs), self._zeros(inputs))
         i, f, g, o = ops.split(ops.add(*self._project(inputs, hidden)), 4, axis=-1)
-        memory = ops.add(
-            ops.multiply(ops.sigmoid(f), memory), ops.multiply(ops.sigmoid(i), ops.tanh(g))
-        )
+        memory = ops.add(ops.multiply(ops.sigmoid(f), memory), ops.multiply(ops.sigmoid(i), ops.tanh(g)))
         hidden = ops.multiply(ops.sigmoid(o), ops.tanh(memory))
         return hidden, (hidden, memory)
 

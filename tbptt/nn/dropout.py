@@ -53,6 +53,6 @@ class Dropout(Module):
 def _extent(shape: tuple[int, ...], time_major: bool) -> tuple[int, int, int]:
     """(rows, steps, units) of a tensor of that shape; one row or one step where it has no such axis."""
     if len(shape) < 3:
-        return (shape[0] if len(shape) == 2 else 1), 1, shape[-1]
+        return math.prod(shape[:-1]), 1, math.prod(shape[-1:])
     rows, steps = (shape[1], shape[0]) if time_major else shape[:2]
     return rows, steps, math.prod(shape[2:])

@@ -121,7 +121,7 @@ def accuracy(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tenso
 
 
 def perplexity(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
-    """exp of the mean cross entropy; a scalar.
+    """Exp of the mean cross entropy; a scalar.
 
     Of several windows, take exp of the mean of their cross entropies, not the mean of their perplexities.
     """

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tbptt import backends, dtypes
-from tbptt.backends import Backend
 from tbptt.nn import weights
+from tbptt.protocols import Backend
 from tbptt.types import Array, Parameter
 
 Self = TypeVar("Self", bound="Module")
@@ -67,11 +67,11 @@ class Module:
         return [child for _, child in self.named_children()]
 
     def named_modules(self) -> list[tuple[str, Any]]:
-        """This module under the name ``""``, and every module below it, each once, parents first."""
+        """The module itself under the name ``""``, and every module below it, each once, parents first."""
         return list(_walk(self, "", set()))
 
     def modules(self) -> list[Any]:
-        """This module and every module below it."""
+        """The module itself and every module below it."""
         return [module for _, module in self.named_modules()]
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:

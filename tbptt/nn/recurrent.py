@@ -1,7 +1,7 @@
 """Recurrent layers over a window: functions of an explicit state, ``outputs, state = layer(inputs, state)``.
 
-The arithmetic is the engine's fastest kernel (`tbptt.protocols.recurrence`); here are weights, checks and axes. Shape legend: B rows,
-T steps, F input features, H units, L layers. LSTM and RNN have one bias a layer, GRU one more inside its candidate.
+The arithmetic is the engine's fastest kernel (`tbptt.protocols.recurrence`); here are weights, checks and axes.
+Shape legend: B rows, T steps, F input features, H units, L layers. LSTM and RNN have one bias a layer, GRU one more inside its candidate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def draw_weights(gates: int, inputs: int, units: int, bias: bool, init: Init) ->
     biases zero, an LSTM's forget gate one.
     """
     rows = gates * units
-    shapes = {"weight_ih": (rows, inputs), "weight_hh": (rows, units)}
+    shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, inputs), "weight_hh": (rows, units)}
     if bias:
         shapes |= {"bias": (rows,)} | ({"bias_hn": (units,)} if gates == 3 else {})
     if init == "torch":
@@ -66,8 +66,8 @@ class Recurrent(Module):
         self.bias, self.batch_first = bias, batch_first
         for layer in range(num_layers):
             inputs = hidden_size if layer else input_size
-            for role, value in draw_weights(self.gates, inputs, hidden_size, bias, init).items():
-                setattr(self, f"{role}_l{layer}", parameter(value))
+            for role, drawn in draw_weights(self.gates, inputs, hidden_size, bias, init).items():
+                setattr(self, f"{role}_l{layer}", parameter(drawn))
         self.dropouts = [Dropout(dropout) for _ in range(num_layers - 1)] if dropout else []
 
     def forward(self, inputs: Tensor, state: Tree = None) -> tuple[Tensor, Any]:
@@ -213,7 +213,7 @@ class RNN(Recurrent):
         if nonlinearity not in ("tanh", "relu"):
             raise ConfigurationError(f"nonlinearity must be 'tanh' or 'relu'; received {nonlinearity!r}.")
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, init)
-        self.nonlinearity = nonlinearity
+        self.nonlinearity: Literal["tanh", "relu"] = nonlinearity
 
     def _kernel(
         self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None

@@ -70,7 +70,9 @@ class ProgressBar(Callback):
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
         """One line that stays."""
         values = "  ".join(f"{name} {value:.4f}" for name, value in trainer.callback_metrics.items())
-        self._console.print(f"epoch {_of(trainer.current_epoch, trainer.max_epochs)}  {values}", highlight=False, soft_wrap=True)
+        self._console.print(
+            f"epoch {_of(trainer.current_epoch, trainer.max_epochs)}  {values}", highlight=False, soft_wrap=True
+        )
 
     def on_train_end(self, trainer: Trainer, module: Any) -> None:
         """Take the bar away."""

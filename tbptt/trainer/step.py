@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from tbptt import autodiff, clock, counting, ops, optim, state, tree
-from tbptt.backends import Backend
 from tbptt.clock import Origin
 from tbptt.errors import ConfigurationError, ModuleProtocolError
+from tbptt.protocols import Backend
 from tbptt.trainer import logs
 from tbptt.types import Tensor, Tree
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -24,8 +24,8 @@ class Trainer:
     Args:
         max_epochs: how often the data is gone through; None for no limit (then `max_steps` or `max_time` must end it).
         truncated_bptt_steps: time steps per window, or a schedule (`tbptt.schedules`); None makes every batch one window.
-        state_carry: ``"batch"``: every batch starts from no state; ``"epoch"``: state flows from batch to batch and starts anew with the
-            epoch, for data whose rows continue from one batch to the next.
+        state_carry: ``"batch"``: every batch starts from no state; ``"epoch"``: state flows from batch to batch and starts
+            anew with the epoch, for data whose rows continue from one batch to the next.
         gradient_clip_val: upper bound of the gradient's global norm (or of each element), None for none.
         gradient_clip_algorithm: ``"norm"`` or ``"value"``.
         max_steps: end after so many optimizer steps; −1 for no limit.
@@ -203,7 +203,7 @@ class Trainer:
             call = Callbacks(self.callbacks, self, model)
             return self._validation(model, self._ground(_parameters(model)), call, dataloaders)()
 
-    def _validation(self, model: Any, ground: Ground, call: Callbacks, source: Any) -> Any:
+    def _validation(self, model: Any, ground: Ground, call: Callbacks, source: Any) -> Callable[[], dict[str, float]]:
         """A function that validates once and can be called again; it compiles once."""
         book = LogBook(step_default=False, epoch_default=True)
         step = WindowStep(model.validation_step, ground.backend, self.compile, book.options, self._carries())
@@ -245,7 +245,7 @@ class Trainer:
         )
 
     @contextmanager
-    def _attached(self, model: Any) -> Any:
+    def _attached(self, model: Any) -> Iterator[None]:
         model._trainer = self
         try:
             yield

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tbptt import data
-from tbptt.backends import Backend
 from tbptt.clock import Origin
+from tbptt.protocols import Backend
 from tbptt.schedules import Schedule
 from tbptt.types import Tree
 from tbptt.windowing import WindowedBatch

@@ -14,7 +14,9 @@ from tbptt.protocols import Backend
 ROWS, STEPS, UNITS, RATE = 32, 64, 96, 0.1
 
 
-def mask(key: int = 1234, epoch: int = 0, row: int = 0, time: int = 0, rows: int = ROWS, steps: int = STEPS) -> np.ndarray:
+def mask(
+    key: int = 1234, epoch: int = 0, row: int = 0, time: int = 0, rows: int = ROWS, steps: int = STEPS
+) -> np.ndarray:
     return ops.to_numpy(random.keep_mask(key, Origin(epoch, row, time), rows, steps, UNITS, RATE))
 
 

@@ -95,7 +95,9 @@ def test_metrics_count_only_what_counts(backend: Backend) -> None:
     expected = (LOGITS.argmax(-1) == targets)[counted].mean()
     np.testing.assert_allclose(value(functional.accuracy(ops.asarray(LOGITS), targets)), expected)
     loss = functional.cross_entropy(ops.asarray(LOGITS), targets)
-    np.testing.assert_allclose(value(functional.perplexity(ops.asarray(LOGITS), targets)), np.exp(value(loss)), rtol=1e-14)
+    np.testing.assert_allclose(
+        value(functional.perplexity(ops.asarray(LOGITS), targets)), np.exp(value(loss)), rtol=1e-14
+    )
 
 
 def test_a_mean_remembers_over_how_many_elements_it_was_taken(backend: Backend) -> None:

@@ -32,7 +32,13 @@ def test_weights_travel_between_engines_to_the_bit(tmp_path: Path, writer: str, 
         tbptt.seed_everything(1)
         source = Net()
         source.save_weights(path)
-    assert set(load_file(path)) == {"lstm.weight_ih_l0", "lstm.weight_hh_l0", "lstm.bias_l0", "head.weight", "head.bias"}
+    assert set(load_file(path)) == {
+        "lstm.weight_ih_l0",
+        "lstm.weight_hh_l0",
+        "lstm.bias_l0",
+        "head.weight",
+        "head.bias",
+    }
     with tbptt.use_backend(reader):
         tbptt.seed_everything(2)
         target = Net()

@@ -36,7 +36,7 @@ NOT_TRACED = {
 
 
 def sample(name: str) -> list[Call]:
-    """One call of an entry, that with most elements, of float64 or else of int32; if there is neither, of each dtype."""
+    """One call of an entry, that with most elements, of float64 or else of int32; without either, of each dtype."""
     best: dict[str, tuple[int, Call]] = {}
     with np.errstate(all="ignore"):
         for call in TABLE[name]():

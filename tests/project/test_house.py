@@ -73,7 +73,17 @@ def test_the_core_never_asks_which_engine_it_is_on() -> None:
 def test_the_lint_rule_against_engines_in_the_core_can_fail(tmp_path: Path) -> None:
     for line in ("import torch", "from tensorflow import keras", "import keras"):
         check = subprocess.run(
-            [sys.executable, "-m", "ruff", "check", "--config", str(ROOT / "pyproject.toml"), "--stdin-filename", "tbptt/x.py", "-"],
+            [
+                sys.executable,
+                "-m",
+                "ruff",
+                "check",
+                "--config",
+                str(ROOT / "pyproject.toml"),
+                "--stdin-filename",
+                "tbptt/x.py",
+                "-",
+            ],
             input=f"{line}\n",
             capture_output=True,
             text=True,

@@ -83,7 +83,9 @@ def test_updates_of_the_trainer_equal_the_closed_form(backend: Backend, window: 
     trainer.fit(model, [(x, y)])
     a, b, start = A, B, np.zeros(ROWS)
     for begin in range(0, STEPS, window):
-        gradient_a, gradient_b, start = closed_form(a, b, x[:, begin : begin + window], y[:, begin : begin + window], start)
+        gradient_a, gradient_b, start = closed_form(
+            a, b, x[:, begin : begin + window], y[:, begin : begin + window], start
+        )
         a, b = a - 1e-3 * gradient_a, b - 1e-3 * gradient_b
     np.testing.assert_allclose([float(ops.to_numpy(p)) for p in model.parameters()], [a, b], rtol=1e-12)
     assert trainer.global_step == -(-STEPS // window)

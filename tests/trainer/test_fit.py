@@ -112,7 +112,9 @@ def test_epoch_means_weigh_windows_by_what_counted_in_them(backend: Backend) -> 
             self.log("given", loss, on_epoch=True, on_step=False, batch_size=1)
             return loss, hiddens
 
-    losses, _, trainer = train(backend.name, lambda: Masked(optimizer=lambda p: optim.SGD(p, lr=0.0)), [(inputs, targets)], 4)
+    losses, _, trainer = train(
+        backend.name, lambda: Masked(optimizer=lambda p: optim.SGD(p, lr=0.0)), [(inputs, targets)], 4
+    )
     counts = [(targets[:, a : a + 4] != -100).sum() for a in (0, 4, 8)]
     metrics = trainer.callback_metrics
     np.testing.assert_allclose(metrics["masked_epoch"], np.average(losses, weights=counts), rtol=1e-12)

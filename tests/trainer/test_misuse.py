@@ -74,7 +74,7 @@ MISTAKES: dict[str, tuple[Any, Any, dict[str, Any], type, str]] = {
     "a vector logged": (LogsAVector, [X], {}, TypeError, "expected a scalar"),
     "no time axis": (Good, [np.ones(5)], {}, ValueError, "time axis"),
     "leaves of two lengths": (Good, [(X, X[:, :4])], {}, ValueError, "disagree"),
-    "another batch size while state is carried": (Good, [X, np.ones((3, 6, 1))], {"state_carry": "epoch"}, ValueError, "batch of 3 rows"),
+    "another batch size": (Good, [X, np.ones((3, 6, 1))], {"state_carry": "epoch"}, ValueError, "batch of 3 rows"),
     "no data": (Good, [], {}, ValueError, "brought no batch"),
     "data that is no data": (Good, "corpus.txt", {}, ValueError, "Batches cannot be taken"),
     "no validation_step": (Good, [X], {"validation": [X]}, TypeError, "has no validation_step"),
