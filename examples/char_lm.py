@@ -79,9 +79,9 @@ def cosine(peak: float, steps: int, minutes: float | None):
     return rate
 
 
-def sample(model: CharLM, stream: tbptt.data.TextStream, length: int, seed: int, prompt: str = "\n") -> str:
+def sample(model: CharLM, stream: tbptt.data.TextStream, length: int, seed: int) -> str:
     """Characters drawn one by one from the model's own predictions, the state carried along."""
-    generator, state, text = np.random.default_rng(seed), None, prompt
+    generator, state, text = np.random.default_rng(seed), None, stream.vocabulary[0]
     model.eval()
     with tbptt.no_grad():
         for _ in range(length):
@@ -91,7 +91,7 @@ def sample(model: CharLM, stream: tbptt.data.TextStream, length: int, seed: int,
             chances = np.exp(scores - scores.max())
             drawn = np.searchsorted(np.cumsum(chances / chances.sum()), generator.random())
             text += stream.decode([min(drawn, len(chances) - 1)])
-    return text[len(prompt) :]
+    return text[1:]
 
 
 def plot(losses: list[float], backend: str, path: str) -> None:

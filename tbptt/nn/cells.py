@@ -1,7 +1,8 @@
 """One step at a time: the cells of the recurrent layers, written in `tbptt.ops`.
 
-``output, state = cell(inputs, state)`` with inputs (B, F) and state tensors (B, H).
-For a loop over steps of one's own; a window at once is faster through the layers. Definitions are those of `tbptt.protocols.recurrence`; names of weights too, without the layer.
+``output, state = cell(inputs, state)`` with inputs (B, F) and state tensors (B, H). For a loop over steps of one's
+own; a window at once is faster through the layers. Definitions are those of `tbptt.protocols.recurrence`; names of
+weights too, without the layer.
 """
 
 from __future__ import annotations

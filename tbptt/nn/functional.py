@@ -34,8 +34,8 @@ def cross_entropy(
 
     >>> import numpy as np, tbptt
     >>> logits = tbptt.ops.asarray(np.zeros((2, 3, 4)))
-    >>> round(float(tbptt.nn.functional.cross_entropy(logits, np.zeros((2, 3), int))), 6) == round(np.log(4), 6)
-    True
+    >>> round(float(tbptt.nn.functional.cross_entropy(logits, np.zeros((2, 3), int))), 4)  # the logarithm of 4
+    1.3863
     """
     targets = _check_targets(logits, targets)
     counted = ops.not_equal(targets, ignore_index)

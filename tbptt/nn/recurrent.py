@@ -1,7 +1,8 @@
 """Recurrent layers over a window: functions of an explicit state, ``outputs, state = layer(inputs, state)``.
 
-The arithmetic is the engine's fastest kernel (`tbptt.protocols.recurrence`); here are weights, checks and axes.
-Shape legend: B rows, T steps, F input features, H units, L layers. LSTM and RNN have one bias a layer, GRU one more inside its candidate.
+The arithmetic is the engine's fastest kernel (`tbptt.protocols.recurrence`); here are weights, checks and axes. Shape
+legend: B rows, T steps, F input features, H units, L layers. LSTM and RNN have one bias a layer, GRU one more inside
+its candidate.
 """
 
 from __future__ import annotations
