@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument("--max-minutes", type=float)
     parser.add_argument("--max-steps", type=int, default=-1, help="updates")
     parser.add_argument("--lr", type=float, default=4e-3, help="peak rate of AdamW; falls by a cosine to 5 percent")
-    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--dropout", type=float, default=0.25)
     parser.add_argument("--precision", choices=("32", "64"), default="32", help="bits of a number")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sample", type=int, default=200, metavar="N", help="characters to write at the end")
@@ -136,6 +136,7 @@ def main(arguments: list[str] | None = None) -> dict:
     source, pattern = options.text or Path(sysconfig.get_paths()["stdlib"]), "**/*.txt" if options.text else "*.py"
     stream = tbptt.data.TextStream(source, batch_size=options.batch_size, pattern=pattern)
     train, validation = stream.split(validation=0.1)
+    validation.batch_size = min(4, options.batch_size)  # longer rows: fewer characters are read without a past
     print(f"{stream.length:,} characters, vocabulary of {stream.vocabulary_size}, the last tenth for validation")
 
     windows = math.ceil(train.steps / options.window)

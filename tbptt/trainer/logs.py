@@ -83,13 +83,13 @@ class LogBook:
     def __init__(self, step_default: bool, epoch_default: bool) -> None:
         self.options: dict[str, Options] = {}
         self._defaults = (step_default, epoch_default)
-        self._waiting: list[tuple[Place, Values]] = []
+        self._waiting: list[tuple[Place, Tensor | None, Values]] = []
         self._sums: dict[str, tuple[float, float]] = {}
         self._latest: dict[str, float] = {}
 
-    def add(self, values: Values, place: Place) -> None:
-        """Take the values of a window, ``"loss"`` among them."""
-        self._waiting.append((place, values))
+    def add(self, place: Place, loss: Tensor | None, values: Values) -> None:
+        """Take the loss of a window and what it logged."""
+        self._waiting.append((place, loss, values))
         if len(self._waiting) >= self.GROUP:
             self.flush()
 
@@ -100,14 +100,14 @@ class LogBook:
             NonFiniteError: naming the first window whose loss is NaN or infinite.
         """
         waiting, self._waiting = self._waiting, []
-        for place, values in waiting:
+        for place, loss, values in waiting:
+            if loss is not None and not math.isfinite(float(loss)):
+                raise NonFiniteError(
+                    f"The loss became {float(loss)} in epoch {place.epoch}, batch {place.batch}, window {place.window}. "
+                    f"Lower the learning rate, clip gradients (gradient_clip_val=1.0), or look for such values in the data."
+                )
             for name, (value, weight) in values.items():
                 number, share = float(value), float(weight)
-                if name == "loss" and not math.isfinite(number):
-                    raise NonFiniteError(
-                        f"The loss became {number} in epoch {place.epoch}, batch {place.batch}, window {place.window}. "
-                        f"Lower the learning rate, clip gradients (gradient_clip_val=1.0), or look for such values in the data."
-                    )
                 total, weights = self._sums.get(name, (0.0, 0.0))
                 # a window in which nothing counts has a mean of nothing, NaN, and no weight
                 self._sums[name] = (total + number * share, weights + share) if share else (total, weights)

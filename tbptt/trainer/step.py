@@ -1,7 +1,7 @@
 """The window step: one pure function from window and state to state and logged values, which the engine may compile.
 
 A training step is forward, gradient, clipping and update in one program; a validation step is forward alone. Both are called
-with one window and answer with the state to carry, cut from its past, and with what was logged, ``"loss"`` included.
+with one window and answer with the state to carry, cut from its past, the loss, and what was logged.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,16 @@ from tbptt.trainer import logs
 from tbptt.types import Tensor, Tree
 
 ClipAlgorithm = Literal["norm", "value"]
+
+
+class Result(NamedTuple):
+    """What a window step answers with."""
+
+    hiddens: Tree
+    """The state to carry to the next window, cut from its past."""
+    loss: Tensor | None
+    """None in a validation step that returns none."""
+    logged: logs.Values
 
 
 class WindowStep:
@@ -58,19 +68,19 @@ class WindowStep:
             )
         self.compiled = backend.compilation.compile(self._step, compile, self._name)
 
-    def __call__(self, window: Tree, hiddens: Tree, origin: Origin, batch_idx: int) -> tuple[Tree, logs.Values]:
-        """Run one window: the state after it, and what it logged."""
+    def __call__(self, window: Tree, hiddens: Tree, origin: Origin, batch_idx: int) -> Result:
+        """Run one window."""
         numbers: Any = (*origin, batch_idx)
         rates: Any = self._update.optimizer.rates() if self._update else []
         if self.compiled.bakes_numbers:
             numbers = self._backend.tensors.asarray(np.array(numbers, dtype="int64"))
             rates = self._backend.tensors.asarray(np.array(rates, dtype="float64"))
-        answer: tuple[Tree, logs.Values] = self.compiled(window, hiddens, numbers, rates)
+        result: Result = self.compiled(window, hiddens, numbers, rates)
         if self._update:
             self._update.optimizer.advance()
-        return answer
+        return result
 
-    def _step(self, window: Tree, hiddens: Tree, numbers: Any, rates: Any) -> tuple[Tree, logs.Values]:
+    def _step(self, window: Tree, hiddens: Tree, numbers: Any, rates: Any) -> Result:
         origin = Origin(numbers[0], numbers[1], numbers[2])
         known = {"batch_idx": numbers[3], "hiddens": hiddens}
         arguments = [known[name] for name in self._arguments]
@@ -85,10 +95,7 @@ class WindowStep:
                     output = self._function(window, *arguments)
                 loss, hiddens = self._parse(output, loss_needed=True)
                 self._update(tape, loss, rates)
-            if loss is not None:
-                count = counting.count_of(loss)
-                values["loss"] = (autodiff.stop_gradient(loss), elements if count is None else count)
-        return state.detach(hiddens), values
+        return Result(state.detach(hiddens), None if loss is None else autodiff.stop_gradient(loss), values)
 
     def _parse(self, output: Any, loss_needed: bool) -> tuple[Any, Tree]:
         """Loss and state out of what the step returned: a loss, ``(loss, hiddens)``, or a dict of them."""

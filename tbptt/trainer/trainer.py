@@ -39,6 +39,7 @@ class Trainer:
     Attributes:
         callback_metrics: latest logged values and epoch means, by name, as floats.
         current_epoch, batch_idx, window_idx, global_step: the four counters; `global_step` counts optimizer steps.
+        train_step: the window step of the last fit; ``train_step.compiled`` says how it runs and how often it was traced.
 
     >>> import numpy as np, tbptt
     >>> class Mean(tbptt.Module):
@@ -100,7 +101,7 @@ class Trainer:
         self.num_training_batches: int | None = None
         self.should_stop = False
         self.optimizer: optim.Optimizer | None = None
-        self.training_road: WindowStep | None = None
+        self.train_step: WindowStep | None = None
         self._book = LogBook(step_default=True, epoch_default=False)
 
     @property
@@ -148,7 +149,7 @@ class Trainer:
     ) -> None:
         self._book = LogBook(step_default=True, epoch_default=False)
         update = Update(optimizer, self.gradient_clip_val, self.gradient_clip_algorithm)
-        step = self.training_road = WindowStep(
+        step = self.train_step = WindowStep(
             model.training_step, ground.backend, self.compile, self._book.options, self._carries(), update
         )
         validate = None if validation is None else self._validation(model, ground, call, validation)
@@ -175,10 +176,10 @@ class Trainer:
             call("on_train_batch_start", stretch.batch, stretch.batch_idx)
             for self.window_idx, window, origin in stretch.windows():
                 call("on_window_start", window, self.window_idx)
-                hiddens, values = step(window, hiddens, origin, stretch.batch_idx)
+                hiddens, loss, logged = step(window, hiddens, origin, stretch.batch_idx)
                 self.global_step += 1
-                self._book.add(values, Place(self.current_epoch, self.batch_idx, self.window_idx))
-                outputs = {name: value for name, (value, _) in values.items()}
+                self._book.add(Place(self.current_epoch, self.batch_idx, self.window_idx), loss, logged)
+                outputs = {name: value for name, (value, _) in logged.items()} | {"loss": loss}
                 call("on_window_end", outputs, window, self.window_idx)
                 if self._is_over(started):
                     break
@@ -192,16 +193,16 @@ class Trainer:
         self.should_stop = self.should_stop or out_of_steps or out_of_time
         return self.should_stop
 
-    def validate(self, model: Any, dataloaders: Any) -> dict[str, float]:
+    def validate(self, model: Any, dataloaders: Any) -> list[dict[str, float]]:
         """Run ``validation_step`` over the data without gradients, with a state of its own.
 
         Returns:
-            Epoch means of what was logged, by name; in `callback_metrics` too.
+            Epoch means of what was logged, by name, in a list of one (as in Lightning); in `callback_metrics` too.
         """
         _require_validation_step(model)
         with self._attached(model):
             call = Callbacks(self.callbacks, self, model)
-            return self._validation(model, self._ground(_parameters(model)), call, dataloaders)()
+            return [self._validation(model, self._ground(_parameters(model)), call, dataloaders)()]
 
     def _validation(self, model: Any, ground: Ground, call: Callbacks, source: Any) -> Callable[[], dict[str, float]]:
         """A function that validates once and can be called again; it compiles once."""
@@ -218,8 +219,8 @@ class Trainer:
                 state.check_batch(hiddens, stretch.windowed.batch_size)
                 call("on_validation_batch_start", stretch.batch, stretch.batch_idx)
                 for window_idx, window, origin in stretch.windows():
-                    hiddens, values = step(window, hiddens, origin, stretch.batch_idx)
-                    book.add(values, Place(self.current_epoch, stretch.batch_idx, window_idx))
+                    hiddens, loss, logged = step(window, hiddens, origin, stretch.batch_idx)
+                    book.add(Place(self.current_epoch, stretch.batch_idx, window_idx), loss, logged)
                 call("on_validation_batch_end", stretch.batch, stretch.batch_idx)
             metrics = book.epoch_metrics()
             self.callback_metrics |= metrics

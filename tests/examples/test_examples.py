@@ -32,7 +32,20 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[dict[st
     folder = tmp_path_factory.mktemp("char_lm")
     text = folder / "text.txt"
     text.write_text("the quick brown fox jumps over the lazy dog, twice; " * 200)
-    small = ("--text", str(text), "--width", "32", "--layers", "2", "--window", "16", "--batch-size", "8", "--epochs", "1")
+    small = (
+        "--text",
+        str(text),
+        "--width",
+        "32",
+        "--layers",
+        "2",
+        "--window",
+        "16",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "1",
+    )
     found = {}
     for engine in ENGINES:
         out, picture = folder / f"{engine}.json", folder / f"{engine}.png"

@@ -59,8 +59,8 @@ def test_compiled_and_uncompiled_steps_are_the_same_run() -> None:
     data = [tokens(4, 60)]
     compiled, _, trainer = train("tensorflow", CharLM, data, 5)
     plain, _, eager = train("tensorflow", CharLM, data, 5, compile=False)
-    assert trainer.training_road.compiled.road == "tf.function with XLA"
-    assert eager.training_road.compiled.road == "eager"
+    assert trainer.train_step.compiled.road == "tf.function with XLA"
+    assert eager.train_step.compiled.road == "eager"
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=1e-12)
 
 

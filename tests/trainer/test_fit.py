@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import timedelta
 from typing import Any
 
@@ -91,7 +92,9 @@ def test_validation_loss_does_not_depend_on_the_window(backend: Backend) -> None
         tbptt.seed_everything(0)
         model = CharLM()
     losses = [
-        tbptt.Trainer(1, truncated_bptt_steps=k, enable_progress_bar=False).validate(model, [tokens(3, 20)])["val_loss"]
+        tbptt.Trainer(1, truncated_bptt_steps=k, enable_progress_bar=False).validate(model, [tokens(3, 20)])[0][
+            "val_loss"
+        ]
         for k in (1, 7, 20)
     ]
     np.testing.assert_allclose(losses, losses[0], rtol=1e-12)
@@ -133,15 +136,15 @@ def test_logging_works_inside_the_compiled_step_whose_python_runs_once(backend: 
 
     _, trainer = fit(Counting(), [np.zeros((2, 12, 1), "float32")], truncated_bptt_steps=3)
     assert trainer.callback_metrics["seen"] == 12
-    traces = trainer.training_road.compiled.traces
-    assert (traces, len(ran)) == ((2, 2) if trainer.training_road.compiled.bakes_numbers else (0, 4))
+    traces = trainer.train_step.compiled.traces
+    assert (traces, len(ran)) == ((2, 2) if trainer.train_step.compiled.bakes_numbers else (0, 4))
 
 
 def test_at_most_four_traces_for_a_fixed_schedule(backend: Backend) -> None:
     data = [tokens(3, 23, seed=n) for n in range(3)]
     for carry in ("batch", "epoch"):
         _, _, trainer = train(backend.name, CharLM, data, 5, max_epochs=2, state_carry=carry)
-        assert trainer.training_road.compiled.traces <= 4
+        assert trainer.train_step.compiled.traces <= 4
 
 
 def test_where_xla_cannot_the_step_runs_as_a_plain_function_with_one_warning() -> None:
@@ -158,20 +161,34 @@ def test_where_xla_cannot_the_step_runs_as_a_plain_function_with_one_warning() -
         losses, trainer = fit(Unique(), [np.zeros((2, 7, 1), "float32")], truncated_bptt_steps=3)
     assert losses == [4, 7, 8]
     assert len([w for w in caught if "XLA cannot compile" in str(w.message)]) == 1
-    assert trainer.training_road.compiled.road == "tf.function"
+    assert trainer.train_step.compiled.road == "tf.function"
 
 
 def test_the_step_can_be_compiled_on_torch_as_well() -> None:
     """Where no C++ compiler is found the step runs eagerly after one warning; the numbers are the same either way."""
-    import warnings
 
-    data = [tokens(3, 20)]
-    plain, _, _ = train("torch", CharLM, data, 5)
+    class Small(tbptt.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.RNNCell(1, 3)
+
+        def training_step(self, batch: Any, batch_idx: int, hiddens: Any) -> Any:
+            outputs = []
+            for t in range(batch.shape[1]):
+                output, hiddens = self.cell(batch[:, t], hiddens)
+                outputs.append(output)
+            return ops.mean(ops.square(ops.stack(outputs, axis=1))), hiddens
+
+        def configure_optimizers(self) -> Any:
+            return optim.Adam(self.parameters(), lr=1e-2)
+
+    data = [np.random.default_rng(0).standard_normal((2, 9, 1))]
+    plain, _, _ = train("torch", Small, data, 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own, about what it falls back to
-        compiled, _, trainer = train("torch", CharLM, data, 5, compile=True)
+        compiled, _, trainer = train("torch", Small, data, 3, compile=True)
     np.testing.assert_allclose(compiled, plain, rtol=0, atol=1e-12)
-    assert trainer.training_road.compiled.road in ("torch.compile", "eager")
+    assert trainer.train_step.compiled.road in ("torch.compile", "eager")
 
 
 def loaders() -> dict[str, Any]:
