@@ -25,8 +25,8 @@ from tbptt import nn, optim
 class CharLM(tbptt.Module):
     def __init__(self, vocabulary: int, width: int, layers: int, dropout: float, rate):
         super().__init__()
-        self.embedding = nn.Embedding(vocabulary, width)
-        self.lstm = nn.LSTM(width, width, num_layers=layers, dropout=dropout)
+        self.embedding = nn.Embedding(vocabulary, max(1, width // 4))
+        self.lstm = nn.LSTM(max(1, width // 4), width, num_layers=layers, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, vocabulary)
         self.rate = rate
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> dict:
     parser.add_argument(
         "--text", type=Path, help="a text file, or a directory of .txt files (default: Python's library)"
     )
-    parser.add_argument("--width", type=int, default=256, help="units per layer")
+    parser.add_argument("--width", type=int, default=288, help="units per layer")
     parser.add_argument("--layers", type=int, default=1)
     parser.add_argument("--window", type=int, default=64, help="time steps between updates")
     parser.add_argument("--batch-size", type=int, default=32)

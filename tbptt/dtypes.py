@@ -184,8 +184,9 @@ class IntegerInfo(NamedTuple):
     dtype: DType
 
 
-def float_info(dtype: DType) -> FloatInfo:
-    """Limits of that floating dtype."""
+def finfo(type: Any) -> FloatInfo:
+    """Limits of a floating dtype, or of a tensor's."""
+    dtype = _name_of_any(type)
     if dtype == "bfloat16":  # 8 bits of exponent as float32, 7 of fraction
         largest = (2 - 2.0**-7) * 2.0**127
         return FloatInfo(16, 2.0**-7, largest, -largest, 2.0**-126, dtype)
@@ -193,7 +194,35 @@ def float_info(dtype: DType) -> FloatInfo:
     return FloatInfo(info.bits, float(info.eps), float(info.max), float(info.min), float(info.smallest_normal), dtype)
 
 
-def integer_info(dtype: DType) -> IntegerInfo:
-    """Limits of that integer dtype."""
+def iinfo(type: Any) -> IntegerInfo:
+    """Limits of an integer dtype, or of a tensor's."""
+    dtype = _name_of_any(type)
     info = np.iinfo(dtype)
     return IntegerInfo(info.bits, int(info.max), int(info.min), dtype)
+
+
+def isdtype(dtype: Any, kind: Any) -> bool:
+    """Whether a dtype, in whatever form, is of a kind (`is_kind`)."""
+    return is_kind(name_of(dtype), kind)
+
+
+def result_type(*arrays_and_dtypes: Any) -> DType:
+    """The dtype that an operation on all of these (tensors, dtypes, numbers) answers in."""
+    values = [number(x) for x in arrays_and_dtypes]
+    names = [_name_of_any(x) for x, value in zip(arrays_and_dtypes, values, strict=True) if value is None]
+    numbers = [value for value in values if value is not None]
+    result = promote_names(names or [scalar_dtype(numbers[0])])
+    for value in numbers:
+        result = promote_scalar(result, value)
+    return result
+
+
+def number(x: Any) -> bool | int | float | None:
+    """The argument as a Python number, if it is a Python or NumPy one."""
+    if isinstance(x, bool | int | float):
+        return x
+    return x.item() if isinstance(x, np.generic) else None
+
+
+def _name_of_any(x: Any) -> DType:
+    return name_of(x.dtype if hasattr(x, "shape") else x)

@@ -12,6 +12,7 @@ import random as python_random
 import numpy as np
 
 from tbptt import backends, clock, ops
+from tbptt.protocols import Backend
 from tbptt.types import Tensor
 
 DEFAULT_SEED = 0
@@ -72,7 +73,14 @@ def mix_tensor(x: Tensor) -> Tensor:
 
 
 def keep_mask(
-    key: int, origin: clock.Origin, rows: int, steps: int, units: int, rate: float, time_major: bool = False
+    key: int,
+    origin: clock.Origin,
+    rows: int,
+    steps: int,
+    units: int,
+    rate: float,
+    time_major: bool = False,
+    backend: Backend | None = None,
 ) -> Tensor:
     """Which units are kept: a bool tensor (rows, steps, units), each False with probability `rate`.
 
@@ -80,11 +88,13 @@ def keep_mask(
         key: of the layer (`layer_key`).
         origin: of the window, absolute.
         time_major: the answer is (steps, rows, units) instead; the same units.
+        backend: the engine; the current one by default.
     """
+    arange = (backend or backends.current_backend()).tensors.arange
     epoch_key = _absorb(key, origin.epoch)
-    row_words = _absorb_words(epoch_key, _count_from(origin.row, rows))
-    step_words = _absorb_words(_absorb(epoch_key, 1), _count_from(origin.time, steps))
-    unit_words = _absorb_words(_absorb(epoch_key, 2), _count_from(0, units))
+    row_words = _absorb_words(epoch_key, ops.add(arange(rows, dtype="int64"), origin.row))
+    step_words = _absorb_words(_absorb(epoch_key, 1), ops.add(arange(steps, dtype="int64"), origin.time))
+    unit_words = _absorb_words(_absorb(epoch_key, 2), arange(units, dtype="int64"))
     if time_major:
         places = mix_tensor(ops.bitwise_xor(step_words[:, None], row_words[None, :]))
     else:
@@ -92,10 +102,6 @@ def keep_mask(
     bits = mix_tensor(ops.bitwise_xor(places[:, :, None], unit_words))
     # The bits are uniform over the whole of int32, so the share below this threshold is the rate.
     return ops.greater_equal(bits, min(round(rate * 2**32), 2**32 - 1) - 2**31)
-
-
-def _count_from(start: int | Tensor, count: int) -> Tensor:
-    return ops.add(ops.arange(count, dtype="int64"), start)
 
 
 def _absorb_words(key: int | Tensor, counts: Tensor) -> Tensor:

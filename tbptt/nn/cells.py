@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from tbptt import ops
+from tbptt.backends import backend_of
 from tbptt.errors import ConfigurationError, ShapeError
 from tbptt.nn import init as initial
 from tbptt.nn.init import Init
@@ -32,7 +33,8 @@ class Cell(Module):
             setattr(self, role, parameter(value))
 
     def _zeros(self, inputs: Tensor) -> Tensor:
-        return ops.zeros((ops.shape(inputs)[0], self.hidden_size), dtype=ops.dtype(inputs))
+        shape = (ops.shape(inputs)[0], self.hidden_size)
+        return backend_of(inputs).tensors.zeros(shape, dtype=ops.dtype(inputs))
 
     def _project(self, inputs: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """``x W_ihᵀ + b`` and ``h W_hhᵀ``, (B, G·H) each."""

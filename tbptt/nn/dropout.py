@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from tbptt import clock, ops, random
+from tbptt.backends import backend_of
 from tbptt.errors import ConfigurationError
 from tbptt.nn.module import Module
 from tbptt.types import Tensor
@@ -42,7 +43,7 @@ class Dropout(Module):
             self._calls += 1
         shape = tuple(inputs.shape)
         rows, steps, units = _extent(shape, time_major)
-        keep = random.keep_mask(self._key, origin, rows, steps, units, self.p, time_major)
+        keep = random.keep_mask(self._key, origin, rows, steps, units, self.p, time_major, backend_of(inputs))
         scale = ops.multiply(ops.astype(ops.reshape(keep, shape), ops.dtype(inputs)), 1 / (1 - self.p))
         return ops.multiply(inputs, scale)
 

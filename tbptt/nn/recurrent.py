@@ -112,7 +112,7 @@ class Recurrent(Module):
     def _zeros(self, rows: int | Tensor, inputs: Tensor) -> Tree:
         shape = (self.num_layers, rows, self.hidden_size)
         kind = ops.dtype(inputs)
-        return self._structure(lambda: ops.zeros(shape, dtype=kind))
+        return self._structure(lambda: backends.backend_of(inputs).tensors.zeros(shape, dtype=kind))
 
     def _check_inputs(self, inputs: Tensor) -> int | Tensor:
         shape = tuple(inputs.shape)

@@ -135,7 +135,7 @@ class Trainer:
         self.should_stop = False
         call = Callbacks(self.callbacks, self, model)
         ground = self._ground(optimizer.parameters)
-        with self._attached(model):
+        with self._attached(model), backends.use_backend(ground.backend):
             try:
                 call("on_fit_start")
                 self._fit(model, optimizer, ground, call, train_dataloaders, val_dataloaders)
@@ -200,9 +200,9 @@ class Trainer:
             Epoch means of what was logged, by name, in a list of one (as in Lightning); in `callback_metrics` too.
         """
         _require_validation_step(model)
-        with self._attached(model):
-            call = Callbacks(self.callbacks, self, model)
-            return [self._validation(model, self._ground(_parameters(model)), call, dataloaders)()]
+        ground = self._ground(_parameters(model))
+        with self._attached(model), backends.use_backend(ground.backend):
+            return [self._validation(model, ground, Callbacks(self.callbacks, self, model), dataloaders)()]
 
     def _validation(self, model: Any, ground: Ground, call: Callbacks, source: Any) -> Callable[[], dict[str, float]]:
         """A function that validates once and can be called again; it compiles once."""

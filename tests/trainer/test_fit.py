@@ -275,6 +275,20 @@ def test_native_layers_as_children_train_on_their_engine(backend: Backend) -> No
     assert all(not np.array_equal(a, ops.to_numpy(b)) for a, b in zip(before, model.parameters(), strict=True))
 
 
+def test_a_model_trains_on_its_own_engine_whichever_is_current() -> None:
+    for own, other in (("torch", "tensorflow"), ("tensorflow", "torch")):
+        with tbptt.use_backend(own), tbptt.dtypes.dtype_scope("float64"):
+            tbptt.seed_everything(0)
+            model = CharLM()
+        with tbptt.use_backend(other):
+            losses, trainer = fit(model, [tokens(3, 20)], truncated_bptt_steps=5)
+            trainer.validate(model, [tokens(3, 20)])
+            outputs, _ = model(model.backend.tensors.asarray(tokens(3, 7)[0]))  # without the trainer, too
+        expected, _, _ = train(own, CharLM, [tokens(3, 20)], 5, gradient_clip_val=None)
+        assert losses == expected
+        assert model.backend.tensors.is_tensor(outputs)
+
+
 def test_a_model_needs_no_base_class(backend: Backend) -> None:
     class Plain:
         def __init__(self) -> None:

@@ -6,7 +6,6 @@ import os
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from tbptt import dtypes
@@ -67,13 +66,6 @@ def integer(x: Any) -> Any:
     return held if held.dtype is tf.int64 or held.dtype is tf.int32 else tf.cast(held, tf.int64)
 
 
-def number(x: Any) -> bool | int | float | None:
-    """The argument as a Python number, if it is a Python or NumPy one."""
-    if isinstance(x, bool | int | float):
-        return x
-    return x.item() if isinstance(x, np.generic) else None
-
-
 def promote(x1: Any, x2: Any) -> tuple[Any, Any]:
     """Two tensors of one dtype. TensorFlow itself promotes nothing."""
     if isinstance(x1, Tensor):
@@ -81,7 +73,7 @@ def promote(x1: Any, x2: Any) -> tuple[Any, Any]:
             return (x1, x2) if x1.dtype is x2.dtype else _common(x1, x2)
         if isinstance(x2, float) and x1.dtype.is_floating:
             return x1, tf.constant(x2, x1.dtype)
-    value1, value2 = number(x1), number(x2)
+    value1, value2 = dtypes.number(x1), dtypes.number(x2)
     if value2 is not None:
         x1 = tensor(x1)
         common = NATIVE[dtypes.promote_scalar(NAMES[x1.dtype], value2)]

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from tbptt import dtypes
+from tbptt.dtypes import number
 from tbptt.types import Number
-from tbptt_tensorflow.tensors._promotion import NATIVE, Tensor, Variable, cast, native, number, on_device, tensor
+from tbptt_tensorflow.tensors._promotion import NATIVE, Tensor, Variable, cast, native, on_device, tensor
 
 
 def asarray(obj: Any, *, dtype: Any = None, copy: bool | None = None, device: str | None = None) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-import numpy as np
 import torch
 import torch.utils._device
 from torch import Tensor
@@ -65,13 +64,6 @@ def integer(x: Any) -> Tensor:
     return held if held.dtype is torch.int64 or held.dtype is torch.int32 else held.to(torch.int64)
 
 
-def number(x: Any) -> bool | int | float | None:
-    """The argument as a Python number, if it is a Python or NumPy one."""
-    if isinstance(x, bool | int | float):
-        return x
-    return x.item() if isinstance(x, np.generic) else None
-
-
 def promote(x1: Any, x2: Any) -> tuple[Any, Any]:
     """Two operands of one dtype, at least one a tensor; the other may stay a number, which torch's operators read."""
     if isinstance(x1, Tensor):
@@ -79,7 +71,7 @@ def promote(x1: Any, x2: Any) -> tuple[Any, Any]:
             return (x1, x2) if x1.dtype is x2.dtype else _common(x1, x2)
         if isinstance(x2, float) and x1.dtype.is_floating_point:
             return x1, x2
-    value1, value2 = number(x1), number(x2)
+    value1, value2 = dtypes.number(x1), dtypes.number(x2)
     if value2 is not None:
         x1 = tensor(x1)
         x1 = x1.to(NATIVE[dtypes.promote_scalar(NAMES[x1.dtype], value2)])

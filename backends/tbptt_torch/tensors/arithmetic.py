@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tbptt_torch.tensors._promotion import number, promote, promote_tensors, real, tensor
+from tbptt.dtypes import number
+from tbptt_torch.tensors._promotion import promote, promote_tensors, real, tensor
 
 
 def add(x1: Any, x2: Any) -> Tensor:

@@ -11,8 +11,9 @@ import torch.utils.dlpack
 from torch import Tensor
 
 from tbptt import dtypes
+from tbptt.dtypes import number
 from tbptt.types import Number
-from tbptt_torch.tensors._promotion import NATIVE, native, native_device, number, tensor
+from tbptt_torch.tensors._promotion import NATIVE, native, native_device, tensor
 
 
 def asarray(obj: Any, *, dtype: Any = None, copy: bool | None = None, device: str | None = None) -> Tensor:

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-import tbptt.dtypes
-from tbptt.dtypes import FloatInfo, IntegerInfo
+from tbptt.dtypes import finfo, iinfo, isdtype, result_type
 from tbptt.types import DType
-from tbptt_torch.tensors._promotion import NAMES, native, number, tensor
+from tbptt_torch.tensors._promotion import NAMES, native, tensor
+
+__all__ = ["astype", "dtype", "finfo", "iinfo", "isdtype", "result_type"]
 
 
 def dtype(x: Any) -> DType:
@@ -18,29 +19,3 @@ def dtype(x: Any) -> DType:
 
 def astype(x: Any, dtype: Any, *, copy: bool = False) -> Tensor:
     return tensor(x).to(native(dtype), copy=copy)
-
-
-def isdtype(dtype: Any, kind: Any) -> bool:
-    return tbptt.dtypes.is_kind(tbptt.dtypes.name_of(dtype), kind)
-
-
-def result_type(*arrays_and_dtypes: Any) -> DType:
-    values = [number(x) for x in arrays_and_dtypes]
-    names = [_name(x) for x, value in zip(arrays_and_dtypes, values, strict=True) if value is None]
-    numbers = [value for value in values if value is not None]
-    result = tbptt.dtypes.promote_names(names or [tbptt.dtypes.scalar_dtype(numbers[0])])
-    for value in numbers:
-        result = tbptt.dtypes.promote_scalar(result, value)
-    return result
-
-
-def finfo(type: Any) -> FloatInfo:
-    return tbptt.dtypes.float_info(_name(type))
-
-
-def iinfo(type: Any) -> IntegerInfo:
-    return tbptt.dtypes.integer_info(_name(type))
-
-
-def _name(x: Any) -> DType:
-    return tbptt.dtypes.name_of(x.dtype if hasattr(x, "shape") else x)
