@@ -39,7 +39,7 @@ class CharLM(tbptt.Module):
         tokens, targets = batch
         logits, hiddens = self(tokens, hiddens)
         loss = nn.functional.cross_entropy(logits, targets)
-        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        self.log("train_loss", loss, prog_bar=True, on_step=False, on_epoch=True)
         return {"loss": loss, "hiddens": hiddens}
 
     def validation_step(self, batch, batch_idx, hiddens):
