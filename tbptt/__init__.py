@@ -10,7 +10,7 @@ from tbptt.dtypes import default_dtype, set_default_dtype
 from tbptt.module import Module
 from tbptt.random import seed_everything
 from tbptt.state import detach, reset_rows
-from tbptt.trainer import Callback, Trainer
+from tbptt.trainer import Callback, ProgressBar, Trainer
 from tbptt.windowing import windows
 
 __version__ = "0.1.0"
@@ -19,6 +19,7 @@ __all__ = [
     "Callback",
     "GradientTape",
     "Module",
+    "ProgressBar",
     "Trainer",
     "current_backend",
     "current_device",

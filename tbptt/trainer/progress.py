@@ -9,6 +9,7 @@ from tbptt.trainer.callbacks import Callback
 from tbptt.types import Tree
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
     from tbptt.trainer.trainer import Trainer
@@ -18,13 +19,18 @@ class ProgressBar(Callback):
     """Shown while `Trainer.fit` runs (``enable_progress_bar=True``).
 
     Values are fetched from the device when the bar is drawn, a few times a second, not at every window.
+
+    Args:
+        refresh_seconds: the least time between two drawings.
+        console: where to draw; the terminal's error stream by default.
     """
 
-    def __init__(self, refresh_seconds: float = 0.25) -> None:
+    def __init__(self, refresh_seconds: float = 0.25, console: Console | None = None) -> None:
         from rich.console import Console  # here and below: a tenth of the time `import tbptt` may take
 
         self._refresh_seconds = refresh_seconds
-        self._console = Console(stderr=True)
+        self._console = console or Console(stderr=True)
+        self._values = ""
         self._progress: Progress | None = None
         self._drawn = 0.0
 
@@ -32,13 +38,12 @@ class ProgressBar(Callback):
         """Show the bar."""
         if not self._console.is_terminal:
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
         self._progress = Progress(
-            SpinnerColumn(),
             TextColumn("epoch {task.fields[epoch]}  batch {task.fields[batch]}  window"),
             MofNCompleteColumn(),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=12),
             TimeElapsedColumn(),
             TextColumn("{task.fields[values]}"),
             console=self._console,
@@ -55,6 +60,7 @@ class ProgressBar(Callback):
                 total=trainer.num_windows,
                 epoch=_of(trainer.current_epoch, trainer.max_epochs),
                 batch=_of(batch_idx, trainer.num_training_batches),
+                values=self._values,
             )
 
     def on_window_end(
@@ -64,8 +70,8 @@ class ProgressBar(Callback):
         if self._progress and time.monotonic() - self._drawn >= self._refresh_seconds:
             self._drawn = time.monotonic()
             values = {"loss": float(outputs["loss"]), **trainer.progress_bar_metrics}
-            text = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-            self._progress.update(self._task, completed=window_idx + 1, values=text, refresh=True)
+            self._values = "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+            self._progress.update(self._task, completed=window_idx + 1, values=self._values, refresh=True)
 
     def on_train_epoch_end(self, trainer: Trainer, module: Any) -> None:
         """One line that stays."""

@@ -90,7 +90,7 @@ class Trainer:
         self.compile = compile
         self.time_axis = time_axis
         self.callbacks: list[Callback] = [callbacks] if isinstance(callbacks, Callback) else list(callbacks)
-        if enable_progress_bar:
+        if enable_progress_bar and not any(isinstance(callback, ProgressBar) for callback in self.callbacks):
             self.callbacks.append(ProgressBar())
         self.callback_metrics: dict[str, float] = {}
         self.current_epoch = 0
