@@ -14,7 +14,8 @@ from tbptt_torch.tensors.creation import asarray
 
 def parameter(value: Any, *, name: str | None = None, trainable: bool = True, device: str | None = None) -> Parameter:
     # a torch parameter has no name of its own; torch records gradients of floats only
-    held = asarray(value, copy=True, device=device).detach()
+    # Memory of torch's own: it is aligned to 64 bytes, NumPy's is not, and matrix products are some percent faster for it.
+    held = asarray(value, device=device).detach().clone()
     return Parameter(held, requires_grad=trainable and held.is_floating_point())
 
 
