@@ -30,7 +30,7 @@ PREFERRED = "torch"
 
 _loaded: dict[str, Backend] = {}
 _chosen: list[Backend] = []  # a stack: use_backend pushes, leaving its context pops
-_owners: dict[type, Backend | None] = {}  # by type, what is no tensor included
+owners: dict[type, Backend | None] = {}  # by type, what is no tensor included
 _NOBODYS = frozenset((np.ndarray, np.memmap, bool, int, float, str, type(None)))
 
 
@@ -75,6 +75,8 @@ class use_backend(AbstractContextManager[Backend]):  # noqa: N801  (reads as a v
 
     def __init__(self, backend: str | Backend) -> None:
         record = backend if isinstance(backend, Backend) else load(backend)
+        if record is backend:
+            owners.clear()  # it may own tensors that were nobody's until now
         self._backend = dataclasses.replace(record, reason=f"tbptt.use_backend({record.name!r})")
         _chosen.append(self._backend)
 
@@ -121,7 +123,7 @@ def load(name: str) -> Backend:
     """The backend of that name (registered, or ``module:attribute``), imported once."""
     if name not in _loaded:
         _loaded[name] = _load_attribute(name) if ":" in name else _load_registered(name)
-        _owners.clear()
+        owners.clear()
     return _loaded[name]
 
 
@@ -182,7 +184,7 @@ def owner_of(value: Any) -> Backend | None:
     if kind in _NOBODYS:  # asked before any engine is needed, too
         return None
     try:
-        return _owners[kind]
+        return owners[kind]
     except KeyError:
         pass
     root = kind.__module__.partition(".")[0]
@@ -190,9 +192,9 @@ def owner_of(value: Any) -> Backend | None:
         load(root)  # somebody else's tensors count too: a torch DataLoader feeds TensorFlow
     for backend in loaded():
         if backend.tensors.is_tensor(value):
-            _owners[kind] = backend
+            owners[kind] = backend
             return backend
-    _owners[kind] = None
+    owners[kind] = None
     return None
 
 

@@ -39,7 +39,7 @@ class _Dispatch:
 
 
 def _follow(name: str) -> Callable[..., Any]:
-    owners = backends._owners  # engine by type of tensor: nearly always the first argument's
+    owners = backends.owners  # engine by type of tensor: nearly always the first argument's
 
     def function(*arguments: Any, **options: Any) -> Any:
         backend = owners.get(type(arguments[0])) if arguments else None
