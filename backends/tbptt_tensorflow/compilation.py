@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tbptt import tree
@@ -49,7 +50,8 @@ class _Compiled:
 
     def __call__(self, *arguments: Any) -> Any:
         leaves, structure = tree.flatten(arguments)
-        key = (structure, *[(x.shape, x.dtype) if isinstance(x, tf.Tensor) else x for x in leaves])
+        leaves = [tf.constant(x) if isinstance(x, np.ndarray) and x.dtype.kind in "biuf" else x for x in leaves]
+        key = (structure, *[_signature(leaf) for leaf in leaves])
         program = self._programs.get(key)
         if program is not None:
             return program(leaves)
@@ -67,6 +69,15 @@ class _Compiled:
             self._xla = False
             program = self._programs[key] = _Program(self._function, leaves, structure, xla=False)
             return program(leaves)
+
+
+def _signature(leaf: Any) -> Any:
+    """What of a leaf decides the program: kind and shape of a tensor, the value of anything else."""
+    if isinstance(leaf, tf.Tensor):
+        return leaf.shape, leaf.dtype
+    if isinstance(leaf, np.ndarray):  # names and other things that are no numbers
+        return leaf.dtype.str, leaf.shape, leaf.tobytes()
+    return type(leaf), leaf  # True and 1 are equal, and two programs
 
 
 class _Program:

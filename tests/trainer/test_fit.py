@@ -140,6 +140,22 @@ def test_logging_works_inside_the_compiled_step_whose_python_runs_once(backend: 
     assert (traces, len(ran)) == ((2, 2) if trainer.train_step.compiled.bakes_numbers else (0, 4))
 
 
+def test_leaves_that_are_no_tensors_pass_through_state_and_batch(backend: Backend) -> None:
+    """Arrays, flags, numbers and names: two equal ones of different kinds (True and 1) stay apart."""
+
+    class Mixed(Echo):
+        def training_step(self, batch: Any, batch_idx: int, hiddens: Any) -> Any:
+            first = hiddens is None
+            hiddens = {"flag": True, "table": np.arange(3.0)} if first else hiddens
+            assert batch["names"].tolist() == ["a", "b"]
+            value = 2.0 if hiddens["flag"] is True else 5.0
+            loss = ops.sum(self.weight) * 0.0 + value + ops.sum(ops.asarray(hiddens["table"], dtype="float32"))
+            return loss, {"flag": 1 if first else True, "table": hiddens["table"]}
+
+    batch = {"x": np.zeros((2, 9, 1), "float32"), "names": np.array(["a", "b"])}
+    assert fit(Mixed(), [batch], truncated_bptt_steps=3)[0] == [5.0, 8.0, 5.0]
+
+
 def test_at_most_four_traces_for_a_fixed_schedule(backend: Backend) -> None:
     data = [tokens(3, 23, seed=n) for n in range(3)]
     for carry in ("batch", "epoch"):
