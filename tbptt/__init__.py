@@ -3,30 +3,36 @@
 Importing this package imports neither engine: the first tensor, module or question does.
 """
 
-from tbptt import data, errors, nn, ops, optim, schedules, tree
+from tbptt import callbacks, data, errors, loggers, nn, ops, optim, schedules, tree
 from tbptt.autodiff import GradientTape, no_grad, stop_gradient
 from tbptt.backends import current_backend, current_device, use_backend
+from tbptt.callbacks import Callback, ProgressBar
+from tbptt.data import DataModule, Padded
 from tbptt.dtypes import default_dtype, set_default_dtype
 from tbptt.module import Module
 from tbptt.random import seed_everything
 from tbptt.state import detach, reset_rows
-from tbptt.trainer import Callback, ProgressBar, Trainer
+from tbptt.trainer import Trainer
 from tbptt.windowing import windows
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Callback",
+    "DataModule",
     "GradientTape",
     "Module",
+    "Padded",
     "ProgressBar",
     "Trainer",
+    "callbacks",
     "current_backend",
     "current_device",
     "data",
     "default_dtype",
     "detach",
     "errors",
+    "loggers",
     "nn",
     "no_grad",
     "ops",

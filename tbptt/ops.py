@@ -225,6 +225,7 @@ log_softmax = _dispatch.log_softmax
 parameter = _dispatch.parameter
 is_parameter = _dispatch.is_parameter
 assign = _dispatch.assign
+convert_parameter = _dispatch.convert_parameter
 
 __all__ = [
     "abs",
@@ -255,6 +256,7 @@ __all__ = [
     "ceil",
     "clip",
     "concat",
+    "convert_parameter",
     "cos",
     "cosh",
     "count_nonzero",

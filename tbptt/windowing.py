@@ -2,6 +2,7 @@
 
 A batch is any tree of NumPy arrays, memory-mapped or otherwise sliceable arrays, and tensors of any engine. A window is
 the same tree with tensors of the current engine on the current device, cut along time; leaves without time come whole.
+Lengths of rows come as what is left of them in the window.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import numpy as np
 
 from tbptt import clock, tree
 from tbptt.backends import current_backend, current_device, owner_of
+from tbptt.data.lengths import LENGTHS, Axis, named_lengths, read_lengths
+from tbptt.data.padded import with_padded
 from tbptt.dtypes import FLOATS, is_kind, name_of
 from tbptt.errors import ConfigurationError, ShapeError
 from tbptt.protocols import Backend
@@ -43,18 +46,31 @@ def windows(
     >>> [tuple(window[0].shape) for window in tbptt.windows((x, y), 20)]
     [(2, 20, 3), (2, 20, 3), (2, 10, 3)]
 
+    **Rows of different length** are padded to one, and a leaf of one axis says how many steps of each row count. It is known by
+    its name: the entry ``lengths`` of a dict, the field ``lengths`` of a namedtuple (`tbptt.data.Padded`) or dataclass; or
+    by the word ``"lengths"`` in its place in `time_axis`. A window has what is left of them, ``clip(lengths − start, 0, steps)``
+    in int64, which is what layers and losses take as ``lengths=``. Lengths govern the leaves beside them; where every leaf
+    with time is governed, time ends with the longest row. A mask of booleans (batch, time) needs no rule: it is cut like all
+    that has time.
+    torch's ``PackedSequence`` and TensorFlow's ``RaggedTensor`` become a `Padded`.
+
+    >>> batch = {"x": np.zeros((2, 50, 3), "float32"), "lengths": np.array([25, 10])}
+    >>> [tbptt.ops.to_numpy(window["lengths"]).tolist() for window in tbptt.windows(batch, 20)]
+    [[20, 10], [5, 0]]
+
     Args:
         batch: a tree of arrays or tensors, by default (batch, time, ...). Numbers and strings in it are passed on.
         schedule: time steps a window, or a schedule.
         time_axis: the axis of time of every leaf that has that axis, other leaves being passed whole; or a tree like
-            the batch with an axis for each leaf, None for leaves without time. An entry counts for everything below it.
+            the batch with an axis for each leaf, None for leaves without time (``lengths`` then pass whole, too),
+            ``"lengths"`` for lengths of rows, ``(1, 1, "lengths")``. An entry counts for everything below it.
         float_dtype: what floating leaves are converted to; None: they keep theirs. Integers below 32 bits become
             int32, uint32 and uint64 become int64, on every engine.
 
     Raises:
-        ShapeError: if leaves disagree about the number of time steps, or none has a time axis.
+        ShapeError: if leaves disagree about the number of time steps, none has a time axis, or there is not one length a row.
         StructureError: if `time_axis` is a tree that does not fit the batch.
-        DataError: if there are no time steps.
+        DataError: if there are no time steps, or lengths are no whole numbers from 0 to the number of steps.
         ScheduleError, ConfigurationError: for a wrong `schedule` or `time_axis`.
     """
     windowed = WindowedBatch(batch, schedule, time_axis, float_dtype=float_dtype)
@@ -82,13 +98,13 @@ class WindowedBatch:
     >>> windowed.batch_size, [(window.start, window.stop) for window, _ in windowed]
     (4, [(0, 5), (5, 7)])
 
-    Arguments and errors are those of `windows`. In addition `schedule` may be None (one window: nothing is cut, and
-    leaves need not agree about time), and `backend` and `device` say where windows go, by default to the current ones.
-    Its length is the number of windows. It may be iterated again, which asks the schedule for a new plan.
+    Arguments and errors are those of `windows`. In addition `schedule` may be None (one window: nothing is cut, lengths
+    included, and leaves need not agree about time), and `backend` and `device` say where windows go, by default to the
+    current ones. Its length is the number of windows. It may be iterated again, which asks the schedule for a new plan.
     """
 
     length: int
-    """Time steps of the batch."""
+    """Time steps of the batch, up to the end of its longest row."""
     batch_size: int
     """Rows: the length of axis 0 (of axis 1, where time is axis 0); 1 if leaves with time have no other axis."""
 
@@ -106,25 +122,30 @@ class WindowedBatch:
         self._float_dtype = _checked_float_dtype(float_dtype)
         self._backend = backend or current_backend()
         self._device = device or current_device(self._backend)
+        batch = with_padded(batch)
         leaves, self._structure = tree.flatten(batch)
-        axes = _time_axes(batch, leaves, time_axis)
-        timed = [(_shape(leaf), axis) for leaf, axis in zip(leaves, axes, strict=True) if axis is not None]
+        axes = _time_axes(batch, leaves, self._structure, time_axis)
+        timed = [(_shape(leaf), axis) for leaf, axis in zip(leaves, axes, strict=True) if isinstance(axis, int)]
         rows = [shape[0 if axis else 1] for shape, axis in timed if len(shape) > 1] or [
             shape[0] for shape in map(_shape, leaves) if shape and not timed
         ]
         self.batch_size = int(rows[0]) if rows else 1
         if self.schedule is None:
             self.length = int(timed[0][0][timed[0][1]]) if timed else 1
-            self._axes: list[int | None] = [None] * len(leaves)
         else:
             self.length = _common_length(batch, leaves, axes, time_axis)
             check_length(self.length)
-            self._axes = axes
+        if LENGTHS in axes:
+            leaves, longest = read_lengths(batch, leaves, axes, self.batch_size)
+            if self.schedule is not None and longest is not None:
+                self.length = longest
+        self._axes: list[Axis] = [None] * len(leaves) if self.schedule is None else axes
+        self._leaves = leaves
+        # what has no time is converted once, not for every window, and known again by its identity
+        self._whole = {
+            id(leaf): self._convert(leaf) for leaf, axis in zip(leaves, self._axes, strict=True) if axis is None
+        }
         self._count: int | None = None
-        # what has no time is converted once, not for every window
-        self._leaves = [
-            self._convert(leaf) if axis is None else leaf for leaf, axis in zip(leaves, self._axes, strict=True)
-        ]
 
     def __len__(self) -> int:
         if self.schedule is None:
@@ -136,20 +157,47 @@ class WindowedBatch:
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Window, Tree]]:
-        whole = [Window(0, self.length)]
-        for window in whole if self.schedule is None else checked_plan(self.schedule, self.length):
+        for window in self.spans():
             yield window, self.cut(window)
 
+    def spans(self) -> Iterator[Window]:
+        """The windows as integers, by a plan that is asked for anew."""
+        return iter([Window(0, self.length)]) if self.schedule is None else checked_plan(self.schedule, self.length)
+
     def cut(self, window: Window) -> Tree:
-        """One window of the batch, as tensors of the current engine."""
+        """One window of the batch, as tensors of the current engine: ``place(slice(window))``."""
+        return tree.unflatten(self._structure, [self._place(leaf) for leaf in self._slice(window)])
+
+    def slice(self, window: Window) -> Tree:
+        """One window of the batch as it came: views of what the batch is made of, lengths as NumPy's.
+
+        >>> import numpy as np
+        >>> from tbptt.windowing import WindowedBatch
+        >>> from tbptt.schedules import Window
+        >>> windowed = WindowedBatch({"x": np.arange(4.0)[None]}, 2)
+        >>> windowed.slice(Window(2, 4))
+        {'x': array([[2., 3.]])}
+        """
+        return tree.unflatten(self._structure, self._slice(window))
+
+    def place(self, leaves: Tree) -> Tree:
+        """The leaves of any tree as tensors of the current engine on the device, with the conversions of `windows`."""
+        given, structure = tree.flatten(leaves)
+        return tree.unflatten(structure, [self._place(leaf) for leaf in given])
+
+    def _slice(self, window: Window) -> list[Any]:
         steps = slice(window.start, window.stop)
-        return tree.unflatten(
-            self._structure,
-            [
-                leaf if axis is None else self._convert(leaf[(slice(None),) * axis + (steps,)])
-                for leaf, axis in zip(self._leaves, self._axes, strict=True)
-            ],
-        )
+        return [
+            leaf
+            if axis is None
+            else np.clip(leaf - window.start, 0, window.steps)
+            if isinstance(axis, str)
+            else leaf[(slice(None),) * axis + (steps,)]
+            for leaf, axis in zip(self._leaves, self._axes, strict=True)
+        ]
+
+    def _place(self, leaf: Any) -> Any:
+        return self._whole[id(leaf)] if id(leaf) in self._whole else self._convert(leaf)
 
     def _convert(self, leaf: Any) -> Any:
         owner = None if isinstance(leaf, np.ndarray) else owner_of(leaf)
@@ -183,20 +231,29 @@ def _checked_float_dtype(dtype: Any) -> DType | None:
     return name
 
 
-def _time_axes(batch: Tree, leaves: list[Any], time_axis: int | Tree) -> list[int | None]:
+def _time_axes(batch: Tree, leaves: list[Any], structure: tree.Structure, time_axis: int | Tree) -> list[Axis]:
+    names = named_lengths(leaves, structure)
     if isinstance(time_axis, numbers.Integral) and not isinstance(time_axis, bool):
         axis = _checked_axis(time_axis, "time_axis")
-        return [axis if len(_shape(leaf)) > axis else None for leaf in leaves]
+        return [
+            LENGTHS if named else axis if len(_shape(leaf)) > axis else None
+            for leaf, named in zip(leaves, names, strict=True)
+        ]
     if time_axis is None or not tree.is_node(time_axis):
         raise ConfigurationError(
-            f"time_axis= is an axis (0, 1, ...), or a tree like the batch with an axis or None for each leaf; received "
-            f"{time_axis!r}."
+            f"time_axis= is an axis (0, 1, ...), or a tree like the batch with an axis, {LENGTHS!r} or None for each leaf; "
+            f"received {time_axis!r}."
         )
-    axes = tree.broadcast(time_axis, batch, ("time_axis", "the batch"))
-    for path, leaf, axis in zip(tree.paths(batch, "batch"), leaves, axes, strict=True):
-        if axis is not None and _checked_axis(axis, f"time_axis for {path}") >= len(_shape(leaf)):
+    axes: list[Axis] = tree.broadcast(time_axis, batch, ("time_axis", "the batch"))
+    for index, (path, leaf, entry) in enumerate(zip(tree.paths(batch, "batch"), leaves, list(axes), strict=True)):
+        if entry is None or entry == LENGTHS:
+            continue
+        time = _checked_axis(entry, f"time_axis for {path}")
+        if names[index]:  # an entry for all below it means the axis of those that have one
+            axes[index] = LENGTHS
+        elif time >= len(_shape(leaf)):
             raise ShapeError(
-                f"{path} should have its time on axis {axis}, but its shape is {_shape(leaf)}. "
+                f"{path} should have its time on axis {time}, but its shape is {_shape(leaf)}. "
                 f"Give None in time_axis for a leaf without time."
             )
     return axes
@@ -208,11 +265,11 @@ def _checked_axis(axis: Any, name: str) -> int:
     return int(axis)
 
 
-def _common_length(batch: Tree, leaves: list[Any], axes: list[int | None], time_axis: Any) -> int:
+def _common_length(batch: Tree, leaves: list[Any], axes: list[Axis], time_axis: Any) -> int:
     found = [
         (path, _shape(leaf), axis)
         for path, leaf, axis in zip(tree.paths(batch, "batch"), leaves, axes, strict=True)
-        if axis is not None
+        if isinstance(axis, int)
     ]
     if not found:
         shapes = ", ".join(

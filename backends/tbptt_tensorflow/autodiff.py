@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -37,6 +38,7 @@ class _Tape:
         targets: list[Any],
         sources: list[Any],
         output_gradients: list[Any | None],
+        retain: bool | None = None,  # the record goes with the tape
     ) -> list[Any | None] | None:
         recorded = [i for i, target in enumerate(targets) if target.dtype.is_floating]
         asked = [i for i, source in enumerate(sources) if source.dtype.is_floating]
@@ -76,3 +78,13 @@ def no_grad() -> AbstractContextManager[Any]:
     for opened in _open_tapes:
         scopes.enter_context(opened._tape.stop_recording())
     return scopes
+
+
+@contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """`tf.debugging.enable_check_numerics`: a NaN or infinity that an operation makes raises InvalidArgumentError."""
+    tf.debugging.enable_check_numerics()
+    try:
+        yield
+    finally:
+        tf.debugging.disable_check_numerics()

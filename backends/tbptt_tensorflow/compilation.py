@@ -121,6 +121,15 @@ def compile(function: Callable[..., Any], mode: bool | str, name: str) -> _Eager
     return _Compiled(function, name, xla=devices.available() == ["cpu"])
 
 
+def set_deterministic(enabled: bool, warn_only: bool = False) -> None:
+    """`tf.config.experimental.enable_op_determinism`, which cannot be taken back and does not warn: what would is an error.
+
+    TensorFlow's own random operations then need a seed (`tbptt.seed_everything`).
+    """
+    if enabled:
+        tf.config.experimental.enable_op_determinism()
+
+
 def is_tracing() -> bool:
     """Whether Python is being traced now, so that values cannot be read."""
     return not tf.executing_eagerly()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import tensorflow as tf
 
-from tbptt.errors import ModuleProtocolError
-from tbptt.types import Array
+from tbptt.errors import DataError, ModuleProtocolError
+from tbptt.types import Array, DType
+from tbptt_tensorflow import native_optimizers
+from tbptt_tensorflow.devices import device_of
 
 
 def is_native_module(value: Any) -> bool:
@@ -16,21 +20,37 @@ def is_native_module(value: Any) -> bool:
     return isinstance(value, tf.Module) or _is_keras(value, "Layer")
 
 
+def is_native_class(cls: type) -> bool:
+    """Whether Keras or TensorFlow itself defines this class, not somebody who inherits from it."""
+    return cls.__module__.partition(".")[0] in {"keras", "tensorflow"}
+
+
+def unwrap_parameter(value: Any) -> Any:
+    """The `tf.Variable` inside a `keras.Variable`, which is what tapes and optimizers deal with; others as they are."""
+    return native_optimizers.native_variable(value) if _is_keras(value, "Variable") else value
+
+
+def native_optimizer(optimizer: Any, parameters: Sequence[Any]) -> native_optimizers.NativeOptimizer | None:
+    """A `keras.Optimizer` with the face of ours; it is built for the parameters if it was not before. None for anything else."""
+    return native_optimizers.NativeOptimizer(optimizer, parameters) if _is_keras(optimizer, "Optimizer") else None
+
+
 def named_parameters(module: Any) -> list[tuple[str, Any]]:
     """Its trainable parameters, in order, with dotted names."""
-    if getattr(module, "built", True) is False:
+    if not _is_built(module):
         raise ModuleProtocolError(
             f"{type(module).__name__} has not made its parameters yet. "
             f"Call it once on data of the right shape, or {module.name}.build(shape), before training starts."
         )
-    return _named(module, module.trainable_variables)
+    # A layer that Keras itself was told not to train says so by its lists alone; what was stopped by `set_trainable` is in them.
+    return [(name, variable) for name, variable in _named(module, module.trainable_variables) if variable.trainable]
 
 
 def named_buffers(module: Any) -> list[tuple[str, Any]]:
     """Its further state that belongs into a weight file: variables that are not trained."""
-    trained = {id(variable) for variable in module.trainable_variables}
-    others = module.weights if _is_keras(module, "Layer") else module.variables
-    return _named(module, [variable for variable in others if id(variable) not in trained])
+    trained = {id(variable) for _, variable in named_parameters(module)}
+    everything = _named(module, module.weights if _is_keras(module, "Layer") else module.variables)
+    return [(name, variable) for name, variable in everything if id(variable) not in trained]
 
 
 def is_trainable(parameter: Any) -> bool:
@@ -38,8 +58,47 @@ def is_trainable(parameter: Any) -> bool:
     return bool(parameter.trainable)
 
 
+def set_trainable(parameter: Any, trainable: bool) -> None:
+    """Let training change it, or not.
+
+    `tf.Variable.trainable` has no setter, but is read at every access: by tapes, and by `tf.Module.trainable_variables`.
+    """
+    parameter._trainable = trainable
+
+
 def set_training(module: Any, training: bool) -> None:
     """Keras layers take ``training=`` with each call and keep no such state: pass ``training=self.training``."""
+
+
+def named_children(module: Any) -> list[tuple[str, Any]]:
+    """The modules it holds directly, by name: a Keras model's layers, a `tf.Module`'s attributes."""
+    if _is_keras(module, "Layer"):
+        return [(layer.name, layer) for layer in getattr(module, "layers", [])]
+    return [(name, value) for name, value in vars(module).items() if is_native_module(value)]
+
+
+def move(module: Any, dtype: DType | None, device: str | None) -> None:
+    """Nothing, if everything is there already; else an error: a `tf.Variable` has one dtype and one place for life.
+
+    Our own modules get new variables; of a Keras layer nobody knows what else holds the old ones.
+    """
+    for name, variable in (*named_parameters(module), *named_buffers(module)):
+        if not variable.dtype.is_floating:
+            continue
+        wanted = variable.dtype.name if dtype is None else dtype
+        place = device_of(variable) if device is None else device
+        if (variable.dtype.name, device_of(variable)) != (wanted, place):
+            how = f"keras.config.set_floatx({wanted!r})" if _is_keras(module, "Layer") else f"dtype={wanted!r}"
+            raise ModuleProtocolError(
+                f"{type(module).__name__} cannot be moved: its variable {name} is {variable.dtype.name} on "
+                f"{device_of(variable)}, {wanted} on {place} was asked for, and TensorFlow's variables keep the dtype and the "
+                f"device they are made with. Build it there to begin with: {how}, inside tf.device({place.upper()!r})."
+            )
+
+
+def autocast(dtype: DType | None) -> AbstractContextManager[Any]:
+    """Nothing: a Keras layer computes in the dtype policy it was made with (`keras.config.set_dtype_policy`)."""
+    return nullcontext()
 
 
 def write(parameter: Any, value: Array) -> None:
@@ -47,17 +106,46 @@ def write(parameter: Any, value: Array) -> None:
     parameter.assign(value)
 
 
+def as_padded(value: Any) -> tuple[Any, Any] | None:
+    """Values (B, T, ...) and lengths (B,) of a `tf.RaggedTensor` whose axis 1 is ragged; None for all else."""
+    if not isinstance(value, tf.RaggedTensor):
+        return None
+    steps = value.values  # of all rows, one after the other
+    if isinstance(steps, tf.RaggedTensor):  # tf.ragged.constant calls every axis ragged, also those that are not
+        dense = steps.to_tensor()
+        if tf.size(dense) != tf.size(steps.flat_values):
+            raise DataError(
+                f"A RaggedTensor of shape {value.shape} is ragged beyond its axis 1. Only time, axis 1, may differ from row to "
+                f"row: make the axes after it even, with to_tensor()."
+            )
+        value = value.with_values(dense)
+    return value.to_tensor(), value.row_lengths()
+
+
+def take_gradients(parameters: Sequence[Any]) -> list[Any | None] | None:
+    """None: variables carry no gradients."""
+    return None
+
+
 def seed(value: int) -> None:
     """Seed the generators that native modules draw from. Ours draw in NumPy."""
     tf.random.set_seed(value)
 
 
+def _is_built(module: Any) -> bool:
+    # A subclassed model counts itself as built when it has been called as a whole. Where training_step calls its layers
+    # instead, that never happens; what it has to build is in the layers then.
+    if getattr(module, "built", True):
+        return True
+    keras = sys.modules["keras"]
+    return type(module).build is keras.Model.build and bool(module.layers) and all(map(_is_built, module.layers))
+
+
 def _named(module: Any, variables: list[Any]) -> list[tuple[str, Any]]:
-    # A Keras variable is a shell around the tf.Variable that tapes and optimizers deal with. Its path starts with the
-    # layer's own name, which counts up from process to process ("lstm_3/kernel") and says nothing here.
+    # The path of a Keras variable starts with the layer's own name, which counts up from process to process
+    # ("lstm_3/kernel") and says nothing here.
     paths = [getattr(v, "path", v.name).removeprefix(f"{module.name}/").removesuffix(":0") for v in variables]
-    natives = [v.value if _is_keras(v, "Variable") else v for v in variables]
-    return [(path.replace("/", "."), native) for path, native in zip(paths, natives, strict=True)]
+    return [(path.replace("/", "."), unwrap_parameter(v)) for path, v in zip(paths, variables, strict=True)]
 
 
 def _is_keras(value: Any, kind: str) -> bool:

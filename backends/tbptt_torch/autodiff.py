@@ -39,6 +39,7 @@ class _Tape:
         targets: list[torch.Tensor],
         sources: list[torch.Tensor],
         output_gradients: list[torch.Tensor | None],
+        retain: bool | None = None,
     ) -> list[torch.Tensor | None] | None:
         recorded = [i for i, target in enumerate(targets) if target.requires_grad]
         if not recorded:
@@ -56,7 +57,7 @@ class _Tape:
                 [targets[i] for i in recorded],
                 inputs,
                 [_cotangent(targets[i], output_gradients[i]) for i in recorded],
-                retain_graph=self._persistent,
+                retain_graph=self._persistent if retain is None else retain,
                 allow_unused=True,
             )
         except RuntimeError as error:
@@ -89,3 +90,9 @@ def stop_gradient(x: Any) -> Any:
 def no_grad() -> AbstractContextManager[Any]:
     """A scope in which no tape records."""
     return torch.no_grad()
+
+
+def detect_anomaly() -> AbstractContextManager[Any]:
+    """`torch.autograd.set_detect_anomaly`: a NaN in a backward pass raises RuntimeError, with the forward call's traceback."""
+    # not `torch.autograd.detect_anomaly`, which warns that it has been asked for
+    return torch.autograd.set_detect_anomaly(True)

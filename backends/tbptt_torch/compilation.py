@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -62,6 +63,15 @@ class _Compiled:
 def compile(function: Callable[..., Any], mode: bool | str, name: str) -> _Eager | _Compiled:
     """Turn a function of trees of tensors into a compiled one: `mode` True compiles, ``"auto"`` and False stay eager."""
     return _Compiled(function, name) if mode is True else _Eager(function)
+
+
+def set_deterministic(enabled: bool, warn_only: bool = False) -> None:
+    """`torch.use_deterministic_algorithms`, and cuDNN's: no trials of which algorithm is fastest, either."""
+    if enabled:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it torch refuses cuBLAS' matrix products
+        torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = enabled
+    torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
 
 
 def is_tracing() -> bool:

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 
 from tbptt.errors import ModuleProtocolError
-from tbptt.types import Array
+from tbptt.types import Array, DType
+from tbptt_torch.native_optimizers import NativeOptimizer
+from tbptt_torch.tensors._promotion import native
 
 
 def is_native_module(value: Any) -> bool:
     """Whether this is a `torch.nn.Module`."""
     return isinstance(value, torch.nn.Module)
+
+
+def is_native_class(cls: type) -> bool:
+    """Whether torch itself defines this class, not somebody who inherits from it."""
+    return cls.__module__.partition(".")[0] == "torch"
+
+
+def unwrap_parameter(value: Any) -> Any:
+    """The value as it is: torch's parameters have no shell."""
+    return value
+
+
+def native_optimizer(optimizer: Any, parameters: Sequence[Any]) -> NativeOptimizer | None:
+    """A `torch.optim.Optimizer` with the face of ours; it has been given its parameters. None for anything else."""
+    return NativeOptimizer(optimizer) if isinstance(optimizer, torch.optim.Optimizer) else None
 
 
 def named_parameters(module: Any) -> list[tuple[str, Any]]:
@@ -38,15 +57,59 @@ def is_trainable(parameter: Any) -> bool:
     return bool(parameter.requires_grad)
 
 
+def set_trainable(parameter: Any, trainable: bool) -> None:
+    """Let training change it, or not."""
+    parameter.requires_grad_(trainable)
+
+
 def set_training(module: Any, training: bool) -> None:
     """Switch it, and everything in it, between training and evaluation."""
     module.train(training)
+
+
+def named_children(module: Any) -> list[tuple[str, Any]]:
+    """The modules it holds directly, by name."""
+    return list(module.named_children())
+
+
+def move(module: Any, dtype: DType | None, device: str | None) -> None:
+    """Convert its floating tensors and move everything: `torch.nn.Module.to`, which keeps every parameter's identity."""
+    place = None if device is None else device.replace("gpu", "cuda")
+    module.to(device=place, dtype=None if dtype is None else native(dtype))
+
+
+@contextmanager
+def autocast(dtype: DType | None) -> Iterator[None]:
+    """`torch.autocast` on the devices there are; None switches it off.
+
+    Without its cache of converted weights: a scope may span an update, after which the cached ones would be old.
+    """
+    half = torch.bfloat16 if dtype is None else native(dtype)
+    options: dict[str, Any] = {"dtype": half, "enabled": dtype is not None, "cache_enabled": False}
+    on_gpu: Any = torch.autocast("cuda", **options) if torch.cuda.is_available() else nullcontext()
+    with torch.autocast("cpu", **options), on_gpu:
+        yield
 
 
 def write(parameter: Any, value: Array) -> None:
     """Set a parameter or buffer."""
     with torch.no_grad():
         parameter.copy_(torch.as_tensor(value))
+
+
+def as_padded(value: Any) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Values (B, T, ...) and lengths (B,) of a `torch.nn.utils.rnn.PackedSequence`; None for all else."""
+    if not isinstance(value, torch.nn.utils.rnn.PackedSequence):
+        return None
+    return torch.nn.utils.rnn.pad_packed_sequence(value, batch_first=True)
+
+
+def take_gradients(parameters: Sequence[Any]) -> list[Any | None] | None:
+    """What ``loss.backward()`` left in ``.grad``, which is empty afterwards; None if it left nothing."""
+    gradients = [parameter.grad for parameter in parameters]
+    for parameter in parameters:
+        parameter.grad = None
+    return gradients if any(gradient is not None for gradient in gradients) else None
 
 
 def seed(value: int) -> None:

@@ -2,6 +2,8 @@
 
 from tbptt.data.arrays import ArrayStream
 from tbptt.data.batches import batches, is_one_batch
+from tbptt.data.datamodule import DataModule
+from tbptt.data.padded import Padded, pad
 from tbptt.data.text import TextStream
 
-__all__ = ["ArrayStream", "TextStream", "batches", "is_one_batch"]
+__all__ = ["ArrayStream", "DataModule", "Padded", "TextStream", "batches", "is_one_batch", "pad"]

@@ -9,6 +9,7 @@ import numpy as np
 
 from tbptt import tree
 from tbptt.backends import owner_of
+from tbptt.data.padded import with_padded
 from tbptt.data.rows import blocks, cut_into_rows, whole_number
 from tbptt.errors import ConfigurationError, DataError, ShapeError
 from tbptt.types import Tree
@@ -25,7 +26,8 @@ class ArrayStream:
     [(128, 100, 10), (128, 100, 10), (44, 100, 10)]
 
     Args:
-        arrays: a tree of NumPy arrays, memmaps, other sliceable arrays, or tensors of any engine; (samples, ...).
+        arrays: a tree of NumPy arrays, memmaps, other sliceable arrays, or tensors of any engine; (samples, ...). Sequences of
+            different length come as `Padded`, a ``PackedSequence`` or a ``RaggedTensor``.
         batch_size: samples a batch; the last one may hold fewer.
         block_steps: cut the second axis, time, into consecutive batches of this many steps. The samples must then be
             one batch, because a state that flows from batch to batch would reach other samples.
@@ -52,7 +54,7 @@ class ArrayStream:
         self.batch_size = whole_number("batch_size", batch_size)
         self.block_steps = None if block_steps is None else whole_number("block_steps", block_steps)
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
-        self.arrays = tree.map(_sliceable, arrays)
+        self.arrays = tree.map(_sliceable, with_padded(arrays))
         self.samples = _common_length(self.arrays, axis=0, what="samples")
         self.epoch = 0
         if drop_last and self.samples < self.batch_size:

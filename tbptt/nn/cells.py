@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tbptt import ops
+from tbptt import ops, precision
 from tbptt.backends import backend_of
 from tbptt.errors import ConfigurationError, ShapeError
 from tbptt.nn import init as initial
@@ -43,11 +43,11 @@ class Cell(Module):
                 f"{type(self).__name__} expected inputs (batch, {self.input_size}), one step; received shape "
                 f"{tuple(inputs.shape)}. For a window of steps use the layer instead of the cell."
             )
-        from_inputs = ops.matmul(inputs, ops.matrix_transpose(self.weight_ih))
-        bias = getattr(self, "bias", None)
+        weight_ih, weight_hh, bias = precision.lowered((self.weight_ih, self.weight_hh, getattr(self, "bias", None)))
+        from_inputs = ops.matmul(inputs, ops.matrix_transpose(weight_ih))
         if bias is not None:
             from_inputs = ops.add(from_inputs, bias)
-        return from_inputs, ops.matmul(hidden, ops.matrix_transpose(self.weight_hh))
+        return from_inputs, ops.matmul(hidden, ops.matrix_transpose(weight_hh))
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}"
@@ -68,6 +68,7 @@ class LSTMCell(Cell):
         self, inputs: Tensor, state: tuple[Tensor, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """(B, F) and the state before, to (B, H) and the state after."""
+        inputs, state = precision.lowered((inputs, state))
         hidden, memory = state if state is not None else (self._zeros(inputs), self._zeros(inputs))
         i, f, g, o = ops.split(ops.add(*self._project(inputs, hidden)), 4, axis=-1)
         memory = ops.add(ops.multiply(ops.sigmoid(f), memory), ops.multiply(ops.sigmoid(i), ops.tanh(g)))
@@ -88,11 +89,12 @@ class GRUCell(Cell):
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, F) and the state before, to (B, H) and the state after."""
+        inputs, state = precision.lowered((inputs, state))
         hidden = self._zeros(inputs) if state is None else state
         from_inputs, from_hidden = self._project(inputs, hidden)
         r_in, z_in, n_in = ops.split(from_inputs, 3, axis=-1)
         r_hidden, z_hidden, n_hidden = ops.split(from_hidden, 3, axis=-1)
-        bias_hn = getattr(self, "bias_hn", None)
+        bias_hn = precision.lowered(getattr(self, "bias_hn", None))
         if bias_hn is not None:
             n_hidden = ops.add(n_hidden, bias_hn)
         reset, update = ops.sigmoid(ops.add(r_in, r_hidden)), ops.sigmoid(ops.add(z_in, z_hidden))
@@ -127,6 +129,7 @@ class RNNCell(Cell):
 
     def forward(self, inputs: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """(B, F) and the state before, to (B, H) and the state after."""
+        inputs, state = precision.lowered((inputs, state))
         hidden = self._zeros(inputs) if state is None else state
         activation = ops.tanh if self.nonlinearity == "tanh" else ops.relu
         hidden = activation(ops.add(*self._project(inputs, hidden)))

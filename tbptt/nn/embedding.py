@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tbptt import ops
+from tbptt import ops, precision
 from tbptt.nn import init as initial
 from tbptt.nn.init import Init
 from tbptt.nn.module import Module, parameter
@@ -31,7 +31,8 @@ class Embedding(Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Integers (...) to vectors (..., embedding_dim)."""
-        return ops.take(self.weight, tokens, axis=0)
+        # the rows are cast, not the table: fewer, and rows met twice add up their gradients in float32
+        return precision.lowered(ops.take(self.weight, tokens, axis=0))
 
     def extra_repr(self) -> str:
         return f"{self.num_embeddings}, {self.embedding_dim}"

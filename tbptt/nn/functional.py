@@ -1,11 +1,18 @@
-"""Losses and metrics. The class axis of logits is the last one; every mean is over the elements that count."""
+"""Losses and metrics. The class axis of logits is the last one; every mean is over the elements that count.
+
+All of them take ``lengths=``: of inputs (B, T, ...), the steps of each row that count, (B,) integers as `tbptt.windows`
+hands them out, or a mask of booleans (B, T). What lies elsewhere counts for nothing, whatever it is (NaN, numbers of no class):
+the mean is over what counts (0, with the weight 0, where nothing does), the sum too, and ``"none"`` gives zeros there.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import math
+from typing import Any, Literal, TypeAlias
 
-from tbptt import counting, ops
+from tbptt import counting, ops, precision
 from tbptt.errors import ConfigurationError, ShapeError
+from tbptt.nn.lengths import counted_steps
 from tbptt.types import Tensor
 
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
@@ -18,6 +25,8 @@ def cross_entropy(
     ignore_index: int = -100,
     label_smoothing: float = 0.0,
     reduction: Reduction = "mean",
+    *,
+    lengths: Any = None,
 ) -> Tensor:
     """−log softmax(logits)[target], in nats, from logits, as `torch.nn.functional.cross_entropy` with the classes last.
 
@@ -28,17 +37,17 @@ def cross_entropy(
         ignore_index: targets of this value count for nothing.
         label_smoothing: ε; the target distribution is (1 − ε)·one-hot + ε/C.
         reduction: ``"mean"`` over the targets that count (NaN if none does), ``"sum"`` or ``"none"``.
+        lengths: see above.
 
     Raises:
-        ShapeError: if `targets` is not `logits` without its last axis.
+        ShapeError: if `targets` is not `logits` without its last axis, or lengths do not fit.
 
     >>> import numpy as np, tbptt
     >>> logits = tbptt.ops.asarray(np.zeros((2, 3, 4)))
     >>> round(float(tbptt.nn.functional.cross_entropy(logits, np.zeros((2, 3), int))), 4)  # the logarithm of 4
     1.3863
     """
-    targets = _check_targets(logits, targets)
-    counted = ops.not_equal(targets, ignore_index)
+    logits, targets, counted = _counted_targets(logits, targets, ignore_index, lengths)
     index = ops.expand_dims(ops.where(counted, targets, 0), axis=-1)
     log_probabilities = ops.log_softmax(logits, axis=-1)
     losses = ops.negative(ops.squeeze(ops.take_along_axis(log_probabilities, index, axis=-1), axis=-1))
@@ -53,33 +62,40 @@ def cross_entropy(
     losses = ops.where(counted, losses, 0.0)
     if reduction != "mean":
         return _reduce(losses, reduction)
-    denominator = ops.sum(element_weights)
-    return counting.note(ops.divide(ops.sum(losses), denominator), denominator)
+    return _mean(losses, ops.sum(element_weights), lengths)
 
 
-def mse_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+def mse_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean", *, lengths: Any = None) -> Tensor:
     """(input − target)².
 
-    >>> import tbptt
+    >>> import numpy as np, tbptt
     >>> float(tbptt.nn.functional.mse_loss(tbptt.ops.ones((2, 3)), tbptt.ops.zeros((2, 3))))
     1.0
+    >>> padded = tbptt.ops.asarray([[1.0, 3.0], [5.0, np.nan]])
+    >>> float(tbptt.nn.functional.mse_loss(padded, tbptt.ops.ones((2, 2)), lengths=[2, 1]))  # (0 + 4 + 16) / 3
+    6.666...
     """
-    return _reduce(ops.square(_difference(inputs, targets)), reduction)
+    inputs, targets, counted = _counted_pair(inputs, targets, lengths)
+    return _reduce(ops.square(ops.subtract(inputs, targets)), reduction, counted)
 
 
-def l1_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean") -> Tensor:
+def l1_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean", *, lengths: Any = None) -> Tensor:
     """|input − target|."""
-    return _reduce(ops.abs(_difference(inputs, targets)), reduction)
+    inputs, targets, counted = _counted_pair(inputs, targets, lengths)
+    return _reduce(ops.abs(ops.subtract(inputs, targets)), reduction, counted)
 
 
-def huber_loss(inputs: Tensor, targets: Tensor, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    inputs: Tensor, targets: Tensor, reduction: Reduction = "mean", delta: float = 1.0, *, lengths: Any = None
+) -> Tensor:
     """½d² up to |d| = delta, delta·(|d| − ½·delta) beyond (Huber 1964)."""
     if delta <= 0:
         raise ConfigurationError(f"delta must be above 0; received {delta!r}.")
-    size = ops.abs(_difference(inputs, targets))
+    inputs, targets, counted = _counted_pair(inputs, targets, lengths)
+    size = ops.abs(ops.subtract(inputs, targets))
     inside = ops.multiply(ops.square(size), 0.5)
     outside = ops.multiply(ops.subtract(size, 0.5 * delta), delta)
-    return _reduce(ops.where(ops.less_equal(size, delta), inside, outside), reduction)
+    return _reduce(ops.where(ops.less_equal(size, delta), inside, outside), reduction, counted)
 
 
 def binary_cross_entropy_with_logits(
@@ -88,6 +104,8 @@ def binary_cross_entropy_with_logits(
     weight: Tensor | None = None,
     pos_weight: Tensor | None = None,
     reduction: Reduction = "mean",
+    *,
+    lengths: Any = None,
 ) -> Tensor:
     """−t·log σ(x) − (1 − t)·log σ(−x), computed without overflow.
 
@@ -96,65 +114,93 @@ def binary_cross_entropy_with_logits(
         targets: probabilities t of the same shape.
         weight: of each element, broadcast; the mean still divides by the number of elements, as in torch.
         pos_weight: factor on the first term.
+        lengths: see above.
     """
-    _difference(inputs, targets)
+    inputs, targets, counted = _counted_pair(inputs, targets, lengths)
     # log σ(−x) = −softplus(x) and log σ(x) = −softplus(−x)
     positive = ops.multiply(ops.softplus(ops.negative(inputs)), targets)
     if pos_weight is not None:
         positive = ops.multiply(positive, pos_weight)
     losses = ops.add(positive, ops.multiply(ops.softplus(inputs), ops.subtract(1.0, targets)))
-    return _reduce(losses if weight is None else ops.multiply(losses, weight), reduction)
+    return _reduce(losses if weight is None else ops.multiply(losses, weight), reduction, counted)
 
 
-def accuracy(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+def accuracy(logits: Tensor, targets: Tensor, ignore_index: int = -100, *, lengths: Any = None) -> Tensor:
     """Share of targets that have the highest logit, over the targets that count; a scalar.
 
     >>> import numpy as np, tbptt
     >>> float(tbptt.nn.functional.accuracy(np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([1, 0])))
     0.5
     """
-    targets = _check_targets(logits, targets)
-    counted = ops.not_equal(targets, ignore_index)
+    logits, targets, counted = _counted_targets(logits, targets, ignore_index, lengths)
     hits = ops.logical_and(ops.equal(ops.argmax(logits, axis=-1), ops.astype(targets, "int64")), counted)
     count = ops.sum(ops.astype(counted, ops.dtype(logits)))
-    return counting.note(ops.divide(ops.sum(ops.astype(hits, ops.dtype(logits))), count), count)
+    return _mean(ops.astype(hits, ops.dtype(logits)), count, lengths)
 
 
-def perplexity(logits: Tensor, targets: Tensor, ignore_index: int = -100) -> Tensor:
+def perplexity(logits: Tensor, targets: Tensor, ignore_index: int = -100, *, lengths: Any = None) -> Tensor:
     """Exp of the mean cross entropy; a scalar.
 
     Of several windows, take exp of the mean of their cross entropies, not the mean of their perplexities.
     """
-    loss = cross_entropy(logits, targets, ignore_index=ignore_index)
+    loss = cross_entropy(logits, targets, ignore_index=ignore_index, lengths=lengths)
     count = counting.count_of(loss)
     value = ops.exp(loss)
     return value if count is None else counting.note(value, count)
 
 
-def _check_targets(logits: Tensor, targets: Tensor) -> Tensor:
+def _counted_targets(logits: Tensor, targets: Tensor, ignore_index: int, lengths: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits and targets made harmless where they do not count, and where they count, shaped like the targets."""
     targets = targets if ops.is_tensor(targets) else ops.asarray(targets)
     if tuple(targets.shape) != tuple(logits.shape)[:-1]:
         raise ShapeError(
             f"Targets must be class numbers shaped like the logits without their last axis, {tuple(logits.shape)[:-1]}; "
             f"received targets {tuple(targets.shape)} for logits {tuple(logits.shape)}. The class axis is the last one."
         )
-    return targets
+    logits = precision.raised(logits)
+    counted = ops.not_equal(targets, ignore_index)
+    if lengths is None:
+        return logits, targets, counted
+    inside = _inside(lengths, targets)
+    logits = ops.where(ops.expand_dims(inside, axis=-1), logits, 0)
+    return logits, ops.where(inside, targets, 0), ops.logical_and(counted, inside)
 
 
-def _difference(inputs: Tensor, targets: Tensor) -> Tensor:
+def _counted_pair(inputs: Tensor, targets: Tensor, lengths: Any) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Both made harmless where they do not count, and where they count, broadcast to them; None: everywhere."""
     if tuple(inputs.shape) != tuple(targets.shape):
         raise ShapeError(
             f"Inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)} differ in shape, and broadcasting them would "
             f"average over pairs that do not belong together. Reshape one to the other's shape."
         )
-    return ops.subtract(inputs, targets)
+    inputs, targets = precision.raised(inputs), precision.raised(targets)
+    if lengths is None:
+        return inputs, targets, None
+    inside = _inside(lengths, inputs)
+    return ops.where(inside, inputs, 0), ops.where(inside, targets, 0), inside
 
 
-def _reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+def _inside(lengths: Any, values: Tensor) -> Tensor:
+    """Which steps count, (B, T), with further axes of length 1 up to those of the values."""
+    inside = counted_steps(lengths, values)
+    return ops.reshape(inside, (*ops.shape(inside), *[1] * (len(values.shape) - 2)))
+
+
+def _reduce(losses: Tensor, reduction: Reduction, inside: Tensor | None = None) -> Tensor:
+    losses = losses if inside is None else ops.where(inside, losses, 0)
     if reduction == "none":
         return losses
     if reduction == "sum":
         return ops.sum(losses)
-    if reduction == "mean":
+    if reduction != "mean":
+        raise ConfigurationError(f"reduction must be 'mean', 'sum' or 'none'; received {reduction!r}.")
+    if inside is None:
         return ops.mean(losses)
-    raise ConfigurationError(f"reduction must be 'mean', 'sum' or 'none'; received {reduction!r}.")
+    per_step = math.prod(ops.shape(losses)[2:])
+    return _mean(ops.divide(losses, per_step), ops.sum(ops.astype(inside, ops.dtype(losses))), inside)
+
+
+def _mean(losses: Tensor, count: Tensor, lengths: Any) -> Tensor:
+    """Σ losses / count, and the count noted. Where rows have lengths all of them may have ended: then 0, not NaN."""
+    divisor = count if lengths is None else ops.where(ops.equal(count, 0), 1, count)
+    return counting.note(ops.divide(ops.sum(losses), divisor), count)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from tbptt import ops
+from tbptt import ops, precision
 from tbptt.nn import init as initial
 from tbptt.nn.init import Init
 from tbptt.nn.module import Module, parameter
@@ -41,8 +41,9 @@ class Linear(Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(..., in_features) to (..., out_features)."""
-        outputs = ops.matmul(inputs, ops.matrix_transpose(self.weight))
-        return outputs if self.bias is None else ops.add(outputs, self.bias)
+        inputs, weight, bias = precision.lowered((inputs, self.weight, self.bias))
+        outputs = ops.matmul(inputs, ops.matrix_transpose(weight))
+        return outputs if bias is None else ops.add(outputs, bias)
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import numpy as np
 
 from tbptt import backends, dtypes
-from tbptt.nn import weights
+from tbptt.nn import freezing, moving, weights
+from tbptt.ownership import owner_of_module, unwrap_parameter
 from tbptt.protocols import Backend
 from tbptt.types import Array, Parameter
 
 Self = TypeVar("Self", bound="Module")
+
+watchers: list[Callable[[Any, tuple[Any, ...], dict[str, Any], Any], None]] = []
+"""Told of every call of a module of ours: the module, its arguments, its answer. Empty unless somebody looks (`tbptt.summary`)."""
 
 
 def parameter(value: Array, trainable: bool = True) -> Parameter:
@@ -50,13 +54,20 @@ class Module:
     """
 
     training: bool = True
+    frozen_names: tuple[str, ...] = ()
+    """Of parameters of this module, and of its native children, that `freeze` stopped."""
 
     def forward(self, *inputs: Any, **options: Any) -> Any:
         """What the module computes. Override it."""
         raise NotImplementedError(f"{type(self).__name__} has no forward(); define it to call the module.")
 
     def __call__(self, *inputs: Any, **options: Any) -> Any:
-        return self.forward(*inputs, **options)
+        if not watchers:
+            return self.forward(*inputs, **options)
+        answer = self.forward(*inputs, **options)
+        for watcher in watchers:
+            watcher(self, inputs, options, answer)
+        return answer
 
     def named_children(self) -> list[tuple[str, Any]]:
         """Modules held directly, ours and native ones."""
@@ -76,7 +87,7 @@ class Module:
 
     def named_parameters(self) -> list[tuple[str, Parameter]]:
         """Every trainable parameter once, by dotted name, in definition order; those of native children included."""
-        return [(name, value) for name, value in self._named_tensors() if _is_trainable(value)]
+        return [(name, value) for name, value, trained in self._tensors() if trained]
 
     def parameters(self) -> list[Parameter]:
         """Every trainable parameter once, in definition order."""
@@ -84,7 +95,7 @@ class Module:
 
     def named_buffers(self) -> list[tuple[str, Parameter]]:
         """What belongs into a weight file and is not trained."""
-        return [(name, value) for name, value in self._named_tensors() if not _is_trainable(value)]
+        return [(name, value) for name, value, trained in self._tensors() if not trained]
 
     def train(self: Self, mode: bool = True) -> Self:
         """Switch to training mode (dropout drops), everything below included."""
@@ -92,12 +103,62 @@ class Module:
             if isinstance(module, Module):
                 module.training = mode
             else:
-                self.backend.interop.set_training(module, mode)
+                _native_owner(module).interop.set_training(module, mode)
         return self
 
     def eval(self: Self) -> Self:
         """Switch to evaluation mode."""
         return self.train(False)
+
+    def freeze(self: Self) -> Self:
+        """Stop training every parameter, everything below included, and switch to evaluation mode.
+
+        Frozen parameters are left out by `parameters`, are among `named_buffers`, and stay in weight files. Before optimizers are
+        made: one made earlier still has them, and finds no gradients.
+
+        >>> from tbptt import nn
+        >>> layer = nn.Linear(2, 3).freeze()
+        >>> len(layer.parameters()), len(layer.named_buffers()), layer.training
+        (0, 2, False)
+        """
+        freezing.freeze(self._holders())
+        return self.eval()
+
+    def unfreeze(self: Self) -> Self:
+        """Train again what `freeze` stopped (what was made untrainable stays so), and switch to training mode."""
+        freezing.unfreeze(self._holders())
+        return self.train()
+
+    def to(self: Self, device: Any = None, dtype: Any = None) -> Self:
+        """Move parameters and buffers to a device, and convert those of floats to a dtype; None leaves either as it is.
+
+        Before optimizers are made: where the engine cannot change a parameter in place (`tf.Variable`), the module gets new ones.
+        Shared parameters stay shared. Found is what `named_parameters` and `named_buffers` find: parameters in attributes, and in
+        lists, tuples and dicts there.
+
+        >>> from tbptt import nn, ops
+        >>> layer = nn.Linear(2, 3).to("cpu", "float64")
+        >>> ops.dtype(layer.weight)
+        'float64'
+
+        Raises:
+            DeviceError: if there is no such device here.
+            ConfigurationError: if the dtype is no floating one.
+            ModuleProtocolError: if something of the engine's own cannot be moved (Keras); nothing has changed then.
+        """
+        natives = [module for module in self.modules() if not isinstance(module, Module)]
+        ours = [vars(module) for module in self.modules() if isinstance(module, Module)]
+        held = [value for attributes in ours for _, value in _entries(attributes)]
+        moving.move(ours, held, [(native, _native_owner(native)) for native in natives], device, dtype)
+        return self
+
+    def float(self: Self) -> Self:
+        """`to` dtype ``"float32"``."""
+        return self.to(dtype="float32")
+
+    def double(self: Self) -> Self:
+        """`to` dtype ``"float64"``."""
+        return self.to(dtype="float64")
 
     @property
     def backend(self) -> Backend:
@@ -121,14 +182,30 @@ class Module:
         weights.load(self._named_tensors(), path)
 
     def _named_tensors(self) -> list[tuple[str, Any]]:
-        found: list[tuple[str, Any]] = []
+        return [(name, value) for name, value, _ in self._tensors()]
+
+    def _tensors(self) -> list[tuple[str, Any, bool]]:
+        """Every parameter and buffer once: name, tensor, and whether it is trained."""
+        found: list[tuple[str, Any, bool]] = []
         seen: set[int] = set()
         for prefix, module in self.named_modules():
-            for name, value in _own_tensors(module):
+            for name, value, trained in own_tensors(module):
                 if id(value) not in seen:
                     seen.add(id(value))
-                    found.append((f"{prefix}.{name}" if prefix else name, value))
+                    found.append((f"{prefix}.{name}" if prefix else name, value, trained))
         return found
+
+    def _holders(self) -> list[tuple[Any, dict[str, Any]]]:
+        """Every module of ours with the tensors it and its native children hold, by names of its own."""
+        holders: list[tuple[Any, dict[str, Any]]] = []
+        for module in self.modules():
+            if isinstance(module, Module):
+                held = {name: value for name, value, _ in own_tensors(module)}
+                for child_name, child in module.named_children():
+                    if not isinstance(child, Module):
+                        held |= {f"{child_name}.{name}": value for name, value, _ in own_tensors(child)}
+                holders.append((module, held))
+        return holders
 
     def __repr__(self) -> str:
         lines = [f"  ({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
@@ -150,12 +227,17 @@ def _walk(module: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]
             yield from _walk(child, f"{prefix}.{name}" if prefix else name, seen)
 
 
-def _own_tensors(module: Any) -> list[tuple[str, Any]]:
-    """The tensors held by this very module; for a native one all of them, since it is asked as a whole."""
+def own_tensors(module: Any) -> list[tuple[str, Any, bool]]:
+    """The tensors held by this very module, by name, and whether each is trained.
+
+    For a native one all of them, since it is asked as a whole.
+    """
     if isinstance(module, Module):
-        return [(name, value) for name, value in _entries(vars(module)) if _is_parameter(value)]
+        held = [(name, unwrap_parameter(value)) for name, value in _entries(vars(module))]
+        return [(name, value, _is_trainable(value)) for name, value in held if _is_parameter(value)]
     interop = _native_owner(module).interop
-    return [*interop.named_parameters(module), *interop.named_buffers(module)]
+    trained = [(name, value, True) for name, value in interop.named_parameters(module)]
+    return trained + [(name, value, False) for name, value in interop.named_buffers(module)]
 
 
 def _entries(attributes: dict[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -179,16 +261,10 @@ def _is_trainable(value: Any) -> bool:
 
 
 def _is_module(value: Any) -> bool:
-    return isinstance(value, Module) or _native_owner_or_none(value) is not None
-
-
-def _native_owner_or_none(value: Any) -> Backend | None:
-    if value is None or isinstance(value, str | int | float | np.ndarray):
-        return None
-    return next((backend for backend in backends.loaded() if backend.interop.is_native_module(value)), None)
+    return isinstance(value, Module) or owner_of_module(value) is not None
 
 
 def _native_owner(value: Any) -> Backend:
-    owner = _native_owner_or_none(value)
+    owner = owner_of_module(value)
     assert owner is not None, value
     return owner

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tbptt import ops
+from tbptt import ops, precision
 from tbptt.nn.module import Module, parameter
 from tbptt.types import Tensor
 
 
 class LayerNorm(Module):
     """Zero mean and unit (biased) variance over the last axes, then a learned scale and shift (Ba et al. 2016).
+
+    Inputs of half precision are normalized in float32.
 
     Args:
         normalized_shape: size of the last axis, or of the last axes.
@@ -32,6 +34,8 @@ class LayerNorm(Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(..., *normalized_shape) to the same shape."""
+        if precision.is_half(inputs):  # eight bits of a mean are not enough to centre by
+            return ops.astype(self.forward(precision.raised(inputs)), ops.dtype(inputs))
         axes = tuple(range(-len(self.normalized_shape), 0))
         centred = ops.subtract(inputs, ops.mean(inputs, axis=axes, keepdims=True))
         variance = ops.mean(ops.square(centred), axis=axes, keepdims=True)

@@ -3,6 +3,10 @@
 The arithmetic is the engine's fastest kernel (`tbptt.protocols.recurrence`); here are weights, checks and axes. Shape
 legend: B rows, T steps, F input features, H units, L layers. LSTM and RNN have one bias a layer, GRU one more inside
 its candidate.
+
+Rows may end inside the window (`lengths`). The kernels know nothing of that: layers then run one by one, and each row's
+h is taken from the outputs at its last step. An LSTM's c, which kernels show only at the end of the window, is held by the gates
+instead: one more input feature is 1 at steps that do not count, and its weights drive the forget gate to 1 and the input gate to 0.
 """
 
 from __future__ import annotations
@@ -13,14 +17,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tbptt import backends, ops, tree
+from tbptt import backends, ops, precision, tree
 from tbptt.errors import ConfigurationError, ShapeError
 from tbptt.nn import init as initial
 from tbptt.nn.dropout import Dropout
 from tbptt.nn.init import Init
+from tbptt.nn.lengths import at_the_end, counted_steps, row_lengths
 from tbptt.nn.module import Module, parameter
 from tbptt.protocols import Between, LayerWeights
 from tbptt.types import Array, Tensor, Tree
+
+_SATURATED = 1e4
+"""Drives a sigmoid to exactly 0 or 1 in every dtype, whatever of ordinary size is added to it; float16 holds it."""
 
 
 def draw_weights(gates: int, inputs: int, units: int, bias: bool, init: Init) -> dict[str, Array]:
@@ -48,6 +56,8 @@ class Recurrent(Module):
 
     gates: int
     """Blocks of rows in each weight matrix."""
+    held: tuple[int, ...] = ()
+    """What a step that does not count adds to each gate, in units of `_SATURATED`; nothing where no gate needs it."""
 
     def __init__(
         self,
@@ -71,25 +81,64 @@ class Recurrent(Module):
                 setattr(self, f"{role}_l{layer}", parameter(drawn))
         self.dropouts = [Dropout(dropout) for _ in range(num_layers - 1)] if dropout else []
 
-    def forward(self, inputs: Tensor, state: Tree = None) -> tuple[Tensor, Any]:
+    def forward(self, inputs: Tensor, state: Tree = None, lengths: Any = None) -> tuple[Tensor, Any]:
         """Run the window.
 
         Args:
             inputs: (B, T, F), or (T, B, F) with ``batch_first=False``.
             state: of the step before the window; None means zeros. Tensors (L, B, H).
+            lengths: the steps of each row that count in this window, as `tbptt.windows` hands them out: (B,) integers, 0
+                for a row that ended before it; or a mask of booleans shaped as the first two axes of the inputs, True
+                up to each row's end. None: all count. What the inputs hold beyond a row's end, NaN included, has no
+                effect on anything.
 
         Returns:
-            outputs of the last layer, (B, T, H) or (T, B, H); the state after the last step, shaped like `state`.
+            outputs of the last layer, (B, T, H) or (T, B, H), zero beyond a row's end; the state after each row's last
+            step that counts (unchanged where none does), shaped like `state`.
 
         Raises:
             ShapeError: naming what was expected and what came.
         """
         rows = self._check_inputs(inputs)
+        inputs, state = precision.lowered((inputs, state))
         state = self._zeros(rows, inputs) if state is None else self._check_state(state, rows)
         inputs_tbf = ops.permute_dims(inputs, (1, 0, 2)) if self.batch_first else inputs
         weights = [self._layer(layer) for layer in range(self.num_layers)]
-        outputs, state = self._kernel(inputs_tbf, state, weights, self._between())
+        if lengths is None or inputs_tbf.shape[0] == 0:
+            outputs, state = self._kernel(inputs_tbf, state, weights, self._between())
+        else:
+            steps = row_lengths(lengths, inputs, time_major=not self.batch_first)
+            outputs, state = self._run_rows(inputs_tbf, state, weights, self._between(), steps)
         return (ops.permute_dims(outputs, (1, 0, 2)) if self.batch_first else outputs), state
+
+    def _run_rows(
+        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None, lengths: Tensor
+    ) -> tuple[Tensor, Tree]:
+        """`_kernel` where rows have lengths, layer by layer."""
+        counted_tb1 = ops.expand_dims(counted_steps(lengths, inputs, time_major=True), axis=2)
+        outputs, ends = ops.where(counted_tb1, inputs, 0.0), []
+        padding = ops.astype(ops.logical_not(counted_tb1), ops.dtype(inputs))
+        for layer, layer_weights in enumerate(weights):
+            if layer > 0 and between is not None:
+                outputs = between(layer - 1, outputs)
+            if self.held:
+                outputs, layer_weights = ops.concat([outputs, padding], axis=2), self._holding(layer_weights)
+            start = tree.map(lambda part, layer=layer: part[layer : layer + 1], state)
+            outputs, end = self._kernel(outputs, start, [layer_weights], None)
+            # h runs on over what does not count, c (where there is one) was held
+            (start_h, *_), (_, *end_c) = tree.leaves(start), tree.leaves(end)
+            ends.append([ops.expand_dims(at_the_end(outputs, lengths, start_h[0])), *end_c])
+            outputs = ops.where(counted_tb1, outputs, 0.0)
+        return outputs, tree.unflatten(
+            tree.structure(state), [ops.concat(list(parts)) for parts in zip(*ends, strict=True)]
+        )
+
+    def _holding(self, weights: LayerWeights) -> LayerWeights:
+        """With a last column that, where its feature is 1, holds the layer."""
+        full = backends.backend_of(weights.input).tensors.full
+        kind = ops.dtype(weights.input)
+        column = ops.concat([full((self.hidden_size, 1), sign * _SATURATED, dtype=kind) for sign in self.held])
+        return weights._replace(input=ops.concat([weights.input, column], axis=1))
 
     def _kernel(
         self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
@@ -98,7 +147,7 @@ class Recurrent(Module):
 
     def _layer(self, layer: int) -> LayerWeights:
         roles = ("weight_ih", "weight_hh", "bias", "bias_hn")
-        return LayerWeights(*(getattr(self, f"{role}_l{layer}", None) for role in roles))
+        return precision.lowered(LayerWeights(*(getattr(self, f"{role}_l{layer}", None) for role in roles)))  # type: ignore[no-any-return]
 
     def _between(self) -> Between | None:
         if not self.training or not self.dropouts:
@@ -162,6 +211,7 @@ class LSTM(Recurrent):
     """
 
     gates = 4
+    held = (-1, 1, 0, 0)
 
     def _structure(self, make: Callable[[], Tensor]) -> Tree:
         return make(), make()
@@ -199,6 +249,7 @@ class RNN(Recurrent):
     """
 
     gates = 1
+    held = (-1,)  # not to hold h, but relu may grow without bound over thousands of steps that nobody asked for
 
     def __init__(
         self,

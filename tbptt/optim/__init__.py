@@ -1,5 +1,6 @@
-"""Optimizers and gradient clipping: one definition on every engine, torch's formulas and argument names."""
+"""Optimizers, their schedulers, gradient clipping: one definition on every engine, torch's formulas and argument names."""
 
+from tbptt.optim import lr_scheduler
 from tbptt.optim.adagrad import Adagrad
 from tbptt.optim.adam import Adam, AdamW
 from tbptt.optim.base import Optimizer
@@ -20,4 +21,5 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "global_norm",
+    "lr_scheduler",
 ]

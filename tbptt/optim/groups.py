@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from tbptt import tree
 from tbptt.backends import owner_of
 from tbptt.errors import ConfigurationError
+from tbptt.ownership import unwrap_parameter
 from tbptt.protocols.backend import Backend
 from tbptt.types import Number, Parameter, Tree
 
@@ -24,7 +25,7 @@ def make_groups(params: Iterable[Any] | Tree, defaults: Mapping[str, Any]) -> li
     Raises:
         ConfigurationError: if there is nothing in it, parameters and groups are mixed, or a key is unknown.
     """
-    if owner_of(params) is not None or not isinstance(params, Iterable):
+    if owner_of(unwrap_parameter(params)) is not None or not isinstance(params, Iterable):
         raise ConfigurationError(
             f"An optimizer takes an iterable of parameters or of groups; received one {type(params).__name__}. "
             f"Pass module.parameters(), or a list."
@@ -43,8 +44,8 @@ def make_groups(params: Iterable[Any] | Tree, defaults: Mapping[str, Any]) -> li
                 f"A parameter group needs 'params' and may have {', '.join(sorted(defaults))}; received a group with "
                 f"the keys {', '.join(map(str, entry))}."
             )
-        given = entry["params"]
-        members = [given] if owner_of(given) is not None else list(given)
+        given = unwrap_parameter(entry["params"])
+        members = [given] if owner_of(given) is not None else [unwrap_parameter(member) for member in given]
         if not members:
             raise ConfigurationError(
                 "There is no parameter to optimize: an optimizer or a parameter group was given an empty list. Does "

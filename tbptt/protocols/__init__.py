@@ -5,6 +5,7 @@ from tbptt.protocols.backend import Backend
 from tbptt.protocols.compilation import Compilation, Compiled
 from tbptt.protocols.devices import Devices
 from tbptt.protocols.interop import Interop
+from tbptt.protocols.native_optimizers import Evaluate, NativeOptimizer
 from tbptt.protocols.optimizers import Optimizers
 from tbptt.protocols.recurrence import Between, LayerWeights, Recurrence
 from tbptt.protocols.tensors import Tensors
@@ -16,8 +17,10 @@ __all__ = [
     "Compilation",
     "Compiled",
     "Devices",
+    "Evaluate",
     "Interop",
     "LayerWeights",
+    "NativeOptimizer",
     "Optimizers",
     "Recurrence",
     "Tape",

@@ -28,12 +28,15 @@ class Tape(Protocol):
         targets: list[Tensor],
         sources: list[Tensor],
         output_gradients: list[Tensor | None],
+        retain: bool | None = None,
     ) -> list[Tensor | None] | None:
         """Gradients of Σ ⟨target, output gradient⟩ with respect to each source, dense, in the source's dtype.
 
         An output gradient of None means ones, so a target that is no scalar counts as its sum. A source that no
         target depends on gives None. If no target depends on *anything* that was recorded the answer is None.
         Repeated rows of an embedding's gradient are summed: the result is a dense tensor.
+
+        `retain` says of a persistent tape whether it will be asked again; where the engine can, the record is let go if not.
         """
         ...
 
@@ -51,4 +54,11 @@ class Autodiff(Protocol):
 
     def no_grad(self) -> AbstractContextManager[Any]:
         """A scope in which no tape records."""
+        ...
+
+    def detect_anomaly(self) -> AbstractContextManager[Any]:
+        """A scope in which a NaN in a backward pass is an error of the engine's own that names the operation; slow.
+
+        An engine may look at forward passes and at infinities too. In steps that run eagerly; what is compiled is not looked into.
+        """
         ...

@@ -40,6 +40,14 @@ class Compilation(Protocol):
         """
         ...
 
+    def set_deterministic(self, enabled: bool, warn_only: bool = False) -> None:
+        """Have every operation give the same bits for the same inputs, in this process from here on, or no longer ask for it.
+
+        An operation that cannot is an error; with `warn_only` a warning, on engines that can warn.
+        An engine may not be able to go back: a request that has been made is then kept.
+        """
+        ...
+
     def is_tracing(self) -> bool:
         """Whether Python is being traced now, so that values cannot be read."""
         ...

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from tbptt.types import Array, Parameter
+from tbptt.protocols.native_optimizers import NativeOptimizer
+from tbptt.types import Array, DType, Parameter, Tensor
 
 
 class Interop(Protocol):
@@ -12,6 +15,27 @@ class Interop(Protocol):
 
     def is_native_module(self, value: Any) -> bool:
         """Whether this is the engine's own kind of module."""
+        ...
+
+    def is_native_class(self, cls: type) -> bool:
+        """Whether the engine itself defines this class, not somebody who inherits from it.
+
+        So a user's ``test_step`` can be told from the method of that name every Keras model has.
+        """
+        ...
+
+    def unwrap_parameter(self, value: Any) -> Any:
+        """The parameter inside one of the engine's shells (`keras.Variable`); everything else as it is."""
+        ...
+
+    def native_optimizer(self, optimizer: Any, parameters: Sequence[Parameter]) -> NativeOptimizer | None:
+        """The engine's own optimizer with the face of ours; None if it is no optimizer of this engine.
+
+        `parameters` are those of the model, for an optimizer that has not been told yet what to train.
+
+        Raises:
+            ConfigurationError: if it expects something of the training loop that ours does not do.
+        """
         ...
 
     def named_parameters(self, module: Any) -> list[tuple[str, Parameter]]:
@@ -26,12 +50,52 @@ class Interop(Protocol):
         """Whether training may change it."""
         ...
 
+    def set_trainable(self, parameter: Parameter, trainable: bool) -> None:
+        """Let training change it, or not: tapes that begin after this record what happens to it, or do not."""
+        ...
+
     def set_training(self, module: Any, training: bool) -> None:
         """Switch it, and everything in it, between training and evaluation."""
         ...
 
+    def named_children(self, module: Any) -> list[tuple[str, Any]]:
+        """The native modules it holds directly, by name."""
+        ...
+
+    def move(self, module: Any, dtype: DType | None, device: str | None) -> None:
+        """Convert its floating tensors to that dtype and move everything to that device; None leaves either as it is.
+
+        Raises:
+            ModuleProtocolError: if modules of this engine cannot; nothing has changed then.
+        """
+        ...
+
+    def autocast(self, dtype: DType | None) -> AbstractContextManager[Any]:
+        """A scope in which native modules compute in that half-precision dtype, with parameters as they are.
+
+        None is a scope in which they do not. Nothing on engines whose modules have a precision of their own.
+        """
+        ...
+
     def write(self, parameter: Parameter, value: Array) -> None:
         """Set a parameter or buffer of a native module."""
+        ...
+
+    def as_padded(self, value: Any) -> tuple[Tensor, Tensor] | None:
+        """Values (B, T, ...) and lengths (B,) of the engine's own container of sequences of different length; None for all else.
+
+        Rows come in the order of the caller, T is the longest, and what lies beyond a row's end is zero.
+
+        Raises:
+            DataError: if more than its time differs from row to row.
+        """
+        ...
+
+    def take_gradients(self, parameters: Sequence[Parameter]) -> list[Tensor | None] | None:
+        """Gradients that the user put beside the parameters (torch's ``loss.backward()``), which are taken away from there.
+
+        None if there are none, or the engine keeps no gradients there.
+        """
         ...
 
     def seed(self, value: int) -> None:

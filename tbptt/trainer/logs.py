@@ -1,15 +1,22 @@
-"""What steps log: collected inside the (maybe compiled) step, fetched from the device in groups, averaged by weight."""
+"""What steps log: collected inside the (maybe compiled) step, fetched from the device in groups, reduced over the epoch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from tbptt import autodiff, counting, ops
-from tbptt.errors import ModuleProtocolError, NonFiniteError
+from tbptt.errors import ConfigurationError, ModuleProtocolError, NonFiniteError
 from tbptt.types import Number, Tensor
+
+Reduce: TypeAlias = str | Callable[..., Any]
+"""``"mean"`` (weighted), ``"sum"``, ``"min"``, ``"max"``, or a function of the array of an epoch's values."""
+
+_REDUCTIONS = ("mean", "sum", "min", "max")
 
 
 class Options(NamedTuple):
@@ -18,9 +25,12 @@ class Options(NamedTuple):
     prog_bar: bool = False
     on_step: bool | None = None
     on_epoch: bool | None = None
+    logger: bool = True
+    reduce_fx: Reduce = "mean"
 
 
-Values = dict[str, tuple[Tensor | Number, Tensor | Number]]
+Weighted: TypeAlias = tuple[Tensor | Number, Tensor | Number]
+Values: TypeAlias = dict[str, Weighted]
 """Of one window: name to (value, weight)."""
 
 
@@ -47,23 +57,41 @@ def collecting(options: dict[str, Options], elements: int | Tensor) -> Iterator[
         _collector = before
 
 
-def record(name: str, value: Tensor | Number, options: Options, weight: Tensor | Number | None = None) -> None:
-    """Log a scalar of the step at hand (`Module.log`)."""
-    if _collector is None:
-        raise ModuleProtocolError(
-            f"self.log({name!r}, ...) was called outside a step. Log from training_step or validation_step while a trainer "
-            f"runs them."
-        )
+def checked(name: str, value: Tensor | Number, options: Options) -> tuple[Tensor | Number, Options]:
+    """The value, cut from its past, and its options with the reduction's name.
+
+    Raises:
+        ModuleProtocolError: for a value that is no scalar.
+        ConfigurationError: for an unknown reduction.
+    """
     shape = tuple(getattr(value, "shape", ()))
-    if shape:
+    if shape or isinstance(value, str):
+        received = f"shape {shape}" if shape else repr(value)
         raise ModuleProtocolError(
-            f"self.log({name!r}, ...) expected a scalar; received shape {shape}. Log its mean or its sum instead."
+            f"self.log({name!r}, ...) expected a scalar; received {received}. Log its mean or its sum instead."
         )
+    called = getattr(options.reduce_fx, "__name__", options.reduce_fx)
+    if called in _REDUCTIONS:
+        options = options._replace(reduce_fx=called)
+    elif not callable(options.reduce_fx):
+        raise ConfigurationError(
+            f"reduce_fx= of self.log({name!r}, ...) is {', '.join(map(repr, _REDUCTIONS))} or a function of an array; "
+            f"received {options.reduce_fx!r}."
+        )
+    kept = autodiff.stop_gradient(value) if ops.is_tensor(value) else value
+    return kept, options
+
+
+def record(name: str, value: Tensor | Number, options: Options, weight: Tensor | Number | None = None) -> bool:
+    """Log a scalar of the step at hand (`Module.log`). False if no step is at hand."""
+    if _collector is None:
+        return False
+    kept, options = checked(name, value, options)
     if weight is None:
         weight = counting.count_of(value)
     _collector.options[name] = options
-    kept = autodiff.stop_gradient(value) if ops.is_tensor(value) else value
     _collector.values[name] = (kept, _collector.elements if weight is None else weight)
+    return True
 
 
 class Place(NamedTuple):
@@ -74,22 +102,49 @@ class Place(NamedTuple):
     window: int
 
 
+class _Waiting(NamedTuple):
+    place: Place
+    loss: Tensor | None
+    values: list[tuple[str, Weighted]]
+    step: int | None
+
+
 class LogBook:
-    """The values of an epoch. They stay on the device until `flush`, so that no window waits for the one before."""
+    """The values of an epoch. They stay on the device until `flush`, so that no window waits for the one before.
+
+    Args:
+        step_default: whether the latest value is kept where `Module.log` does not say.
+        epoch_default: likewise the epoch's.
+        send: takes a window's values and its optimizer step, for loggers.
+    """
 
     GROUP = 64
     """Windows whose values are fetched together."""
 
-    def __init__(self, step_default: bool, epoch_default: bool) -> None:
+    def __init__(
+        self,
+        step_default: bool,
+        epoch_default: bool,
+        send: Callable[[dict[str, float], int], None] | None = None,
+    ) -> None:
         self.options: dict[str, Options] = {}
         self._defaults = (step_default, epoch_default)
-        self._waiting: list[tuple[Place, Tensor | None, Values]] = []
-        self._sums: dict[str, tuple[float, float]] = {}
+        self._send = send
+        self._waiting: list[_Waiting] = []
+        self._at_hand: list[tuple[str, Weighted]] = []
+        self._reduced: dict[str, _Reduction] = {}
         self._latest: dict[str, float] = {}
 
-    def add(self, place: Place, loss: Tensor | None, values: Values) -> None:
-        """Take the loss of a window and what it logged."""
-        self._waiting.append((place, loss, values))
+    def note(self, name: str, value: Tensor | Number, options: Options, weight: Tensor | Number | None = None) -> None:
+        """Take a value that a hook logged; it counts with the window at hand, or with the next flush."""
+        kept, self.options[name] = checked(name, value, options)
+        weight = counting.count_of(value) if weight is None else weight
+        self._at_hand.append((name, (kept, 1.0 if weight is None else weight)))
+
+    def add(self, place: Place, loss: Tensor | None, values: Values, step: int | None = None) -> None:
+        """Take the loss of a window, what it logged, and the optimizer step under which loggers get it (None: not at all)."""
+        self._waiting.append(_Waiting(place, loss, [*values.items(), *self._at_hand], step))
+        self._at_hand = []
         if len(self._waiting) >= self.GROUP:
             self.flush()
 
@@ -100,18 +155,31 @@ class LogBook:
             NonFiniteError: naming the first window whose loss is NaN or infinite.
         """
         waiting, self._waiting = self._waiting, []
-        for place, loss, values in waiting:
+        for place, loss, values, step in waiting:
             if loss is not None and not math.isfinite(float(loss)):
                 raise NonFiniteError(
                     f"The loss became {float(loss)} in epoch {place.epoch}, batch {place.batch}, window {place.window}. "
                     f"Lower the learning rate, clip gradients (gradient_clip_val=1.0), or look for such values in the data."
                 )
-            for name, (value, weight) in values.items():
-                number, share = float(value), float(weight)
-                total, weights = self._sums.get(name, (0.0, 0.0))
-                # a window in which nothing counts has a mean of nothing, NaN, and no weight
-                self._sums[name] = (total + number * share, weights + share) if share else (total, weights)
-                self._latest[name] = number
+            self._take(values)
+            if step is not None and self._send:
+                kept = self._kept()
+                row = {
+                    f"{name}_step" if kept[name][1] else name: self._latest[name]
+                    for name, _ in values
+                    if kept[name][0] and self.options[name].logger
+                }
+                if row:
+                    self._send(row, step)
+        at_hand, self._at_hand = self._at_hand, []
+        self._take(at_hand)
+
+    def _take(self, values: list[tuple[str, Weighted]]) -> None:
+        for name, (value, weight) in values:
+            number = float(value)
+            reduced = self._reduced.setdefault(name, _Reduction(self.options[name].reduce_fx))
+            reduced.add(number, float(weight))
+            self._latest[name] = number
 
     def shown(self) -> dict[str, float]:
         """Values for the progress bar: the latest fetched."""
@@ -126,21 +194,22 @@ class LogBook:
             if on_step
         }
 
-    def epoch_metrics(self) -> dict[str, float]:
-        """Means of the epoch so far, weighted; and forget them."""
-        metrics = self.step_metrics()
+    def epoch_metrics(self, to_logger: bool = False) -> dict[str, float]:
+        """Values of the epoch so far, reduced; with `to_logger` those that loggers get."""
+        self.flush()
+        metrics = {}
         for name, (on_step, on_epoch) in self._kept().items():
-            if on_epoch:
-                metrics[name] = self.mean(name)
+            if on_epoch and (not to_logger or self.options[name].logger):
+                value = self._reduced[name].value() if name in self._reduced else math.nan
                 if on_step:
-                    metrics[f"{name}_epoch"] = metrics[name]
-        self._sums.clear()
+                    metrics[f"{name}_epoch"] = value
+                if not on_step or not to_logger:
+                    metrics[name] = value
         return metrics
 
-    def mean(self, name: str) -> float:
-        """The weighted mean since the last `epoch_metrics`."""
-        total, weights = self._sums.get(name, (0.0, 0.0))
-        return total / weights if weights else math.nan
+    def close_epoch(self) -> None:
+        """Forget the epoch's values; the latest stay."""
+        self._reduced.clear()
 
     def _kept(self) -> dict[str, tuple[bool, bool]]:
         step, epoch = self._defaults
@@ -149,3 +218,34 @@ class LogBook:
             for name, o in self.options.items()
             if name in self._latest
         }
+
+
+class _Reduction:
+    """The values of one name over an epoch, in as little as its reduction needs."""
+
+    def __init__(self, reduce: Reduce) -> None:
+        self._reduce = reduce
+        self._total = self._weights = 0.0
+        self._values: list[float] = []
+
+    def add(self, value: float, weight: float) -> None:
+        if not weight:  # a window in which nothing counts has a mean of nothing, NaN
+            return
+        if self._reduce == "mean":
+            self._total += value * weight
+            self._weights += weight
+        elif self._reduce == "sum":
+            self._total += value
+        elif self._reduce in ("min", "max"):
+            self._values = [(min if self._reduce == "min" else max)(value, *self._values)]
+        else:
+            self._values.append(value)
+
+    def value(self) -> float:
+        if self._reduce == "mean":
+            return self._total / self._weights if self._weights else math.nan
+        if self._reduce == "sum":
+            return self._total
+        if callable(self._reduce):
+            return float(self._reduce(np.array(self._values)))
+        return self._values[0] if self._values else math.nan

@@ -1,167 +1,235 @@
-"""The window step: one pure function from window and state to state and logged values, which the engine may compile.
+"""A module's step as pure functions of one window, which the engine may compile.
 
-A training step is forward, gradient, clipping and update in one program; a validation step is forward alone. Both are called
-with one window and answer with the state to carry, cut from its past, the loss, and what was logged.
+Three cuts of one thing, so that a hook can stand between any two of its parts and the numbers stay the same:
+
+    whole       forward, gradient, clipping and update in one program; validation is forward alone
+    gradients   forward and gradient in one program, clipping and update in another
+    forward     forward in one program, the gradient through a tape held open around it, clipping and update in another
 """
 
 from __future__ import annotations
 
-import inspect
-import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tbptt import autodiff, clock, counting, ops, optim, state, tree
+from tbptt import autodiff, clock, counting, ops, precision, state, tree
 from tbptt.clock import Origin
-from tbptt.errors import ConfigurationError, ModuleProtocolError
-from tbptt.protocols import Backend
+from tbptt.errors import ModuleProtocolError
+from tbptt.protocols import Backend, Compiled
 from tbptt.trainer import logs
+from tbptt.trainer.dispatch import places_of
 from tbptt.types import Tensor, Tree
-
-ClipAlgorithm = Literal["norm", "value"]
 
 
 class Result(NamedTuple):
-    """What a window step answers with."""
+    """What a step answers with."""
 
     hiddens: Tree
     """The state to carry to the next window, cut from its past."""
     loss: Tensor | None
-    """None in a validation step that returns none."""
+    """None in an evaluation step that returns none."""
     logged: logs.Values
+    extras: Tree
+    """Whatever else the step returned, cut from its past; None unless it is wanted."""
+    weight: Tensor | int
+    """How many elements the loss is a mean over."""
 
 
-class WindowStep:
-    """A module's step, ready to be called window by window.
+class Call(NamedTuple):
+    """One window's arguments of a step."""
+
+    window: Tree
+    hiddens: Tree
+    numbers: Any
+    """Epoch, row, time and batch_idx: Python's, or a tensor where the engine would make a new program of each."""
+
+
+class Step:
+    """A module's step, and how the engine runs it.
 
     Args:
-        function: ``module.training_step`` or ``module.validation_step``.
+        function: ``module.training_step``, ``module.validation_step``, ...
+        end: ``module.training_step_end``, ..., which gets what the function returned; None if there is none.
         backend: the engine it runs on.
         compile: ``"auto"``, True or False (`tbptt.protocols.Compilation`).
         options: where the options of logged names are remembered.
         carries: whether there are several windows a batch or a state between batches, so that `hiddens` must be returned.
-        update: what follows the forward pass; None in validation.
+        several: whether there are several optimizers, so that a third argument is `optimizer_idx`.
+        keeps_extras: whether anybody wants what the step returns besides loss and state.
+        compute_dtype: what layers compute in where it is not the parameters' dtype.
     """
 
     def __init__(
         self,
         function: Callable[..., Any],
+        *,
         backend: Backend,
         compile: bool | str,
         options: dict[str, logs.Options],
         carries: bool,
-        update: Update | None = None,
+        end: Callable[..., Any] | None = None,
+        several: bool = False,
+        keeps_extras: bool = False,
+        compute_dtype: str | None = None,
     ) -> None:
-        self._name = function.__name__
+        self.name = function.__name__
+        self.backend = backend
         self._function = function
-        self._arguments = _arguments(function)
-        self._backend = backend
+        self._end = end
+        self._offered = ("batch", "batch_idx", *(("optimizer_idx",) if several else ()), "hiddens")
+        places = places_of(function, self._offered)
+        self._places = list(range(len(self._offered))) if places is None else places
+        self.takes_hiddens = len(self._offered) - 1 in self._places
+        self._mode = compile
         self._options = options
-        self._carries = carries
-        self._update = update
-        if carries and update is not None and "hiddens" not in self._arguments:
-            raise ModuleProtocolError(
-                f"{self._name} must take hiddens where state is carried between windows: expected "
-                f"def {self._name}(self, batch, batch_idx, hiddens), received ({', '.join(('batch', *self._arguments))})."
-            )
-        self.compiled = backend.compilation.compile(self._step, compile, self._name)
+        self._carries = carries and self.takes_hiddens
+        self._keeps_extras = keeps_extras
+        self._compute_dtype = compute_dtype
+        self._programs: dict[tuple[str, int], Compiled] = {}
+        self._probe = backend.compilation.compile(function, compile, self.name)
 
-    def __call__(self, window: Tree, hiddens: Tree, origin: Origin, batch_idx: int) -> Result:
-        """Run one window."""
+    @property
+    def arguments(self) -> list[str]:
+        """Names of what it is given."""
+        return [self._offered[place] for place in self._places]
+
+    def program(self, kind: str, function: Callable[..., Any], key: int = 0) -> Compiled:
+        """The compiled form of a function, made once for each kind and key."""
+        found = self._programs.get((kind, key))
+        if found is None:
+            found = self._programs[kind, key] = self.backend.compilation.compile(function, self._mode, self.name)
+        return found
+
+    @property
+    def compiled(self) -> Compiled:
+        """How it runs: that of its programs which was traced most often."""
+        return max([self._probe, *self._programs.values()], key=lambda program: program.traces)
+
+    def call(self, window: Tree, hiddens: Tree, origin: Origin, batch_idx: int) -> Call:
+        """One window's arguments, as the programs want them."""
         numbers: Any = (*origin, batch_idx)
-        rates: Any = self._update.optimizer.rates() if self._update else []
-        if self.compiled.bakes_numbers:
-            numbers = self._backend.tensors.asarray(np.array(numbers, dtype="int64"))
-            rates = self._backend.tensors.asarray(np.array(rates, dtype="float64"))
-        result: Result = self.compiled(window, hiddens, numbers, rates)
-        if self._update:
-            self._update.optimizer.advance()
-        return result
+        return Call(window, hiddens, self.input(numbers, "int64"))
 
-    def _step(self, window: Tree, hiddens: Tree, numbers: Any, rates: Any) -> Result:
-        origin = Origin(numbers[0], numbers[1], numbers[2])
-        known = {"batch_idx": numbers[3], "hiddens": hiddens}
-        arguments = [known[name] for name in self._arguments]
-        elements = _elements(window)
-        with clock.at(origin), counting.recording(), logs.collecting(self._options, elements) as values:
-            if self._update is None:
-                with self._backend.autodiff.no_grad():
-                    output = self._function(window, *arguments)
-                loss, hiddens = self._parse(output, loss_needed=False)
-            else:
-                with autodiff.GradientTape(backend=self._backend) as tape:
-                    output = self._function(window, *arguments)
-                loss, hiddens = self._parse(output, loss_needed=True)
-                self._update(tape, loss, rates)
-        return Result(state.detach(hiddens), None if loss is None else autodiff.stop_gradient(loss), values)
+    def input(self, numbers: Any, dtype: str) -> Any:
+        """Numbers as an argument of a program: a tensor where the engine would bake them in."""
+        if self._probe.bakes_numbers:
+            return self.backend.tensors.asarray(np.array(numbers, dtype=dtype))
+        return numbers
 
-    def _parse(self, output: Any, loss_needed: bool) -> tuple[Any, Tree]:
-        """Loss and state out of what the step returned: a loss, ``(loss, hiddens)``, or a dict of them."""
-        loss, hiddens, returned = output, None, False
+    def evaluate(self, call: Call) -> Result:
+        """Forward without gradients."""
+        return self.program("evaluate", self._without_gradients)(*call)  # type: ignore[no-any-return]
+
+    def _without_gradients(self, window: Tree, hiddens: Tree, numbers: Any) -> Result:
+        with self.backend.autodiff.no_grad():
+            return self._cut(self.forward(window, hiddens, numbers, None, loss_needed=False))
+
+    def with_gradients(
+        self, parameters: list[Any], window: Tree, hiddens: Tree, numbers: Any, optimizer_idx: int | None, scale: Any
+    ) -> tuple[Result, list[Tensor | None]]:
+        """Forward and backward: the result, and the loss' gradient for each parameter."""
+        with autodiff.GradientTape(backend=self.backend) as tape:
+            result = self.forward(window, hiddens, numbers, optimizer_idx)
+            scaled = result.loss if scale is None else ops.multiply(result.loss, scale)
+        return self._cut(result), unscaled(tape.gradient(scaled, parameters), scale)
+
+    def _cut(self, result: Result) -> Result:
+        loss = None if result.loss is None else autodiff.stop_gradient(result.loss)
+        return result._replace(loss=loss)
+
+    def forward(
+        self,
+        window: Tree,
+        hiddens: Tree,
+        numbers: Any,
+        optimizer_idx: int | None = None,
+        loss_needed: bool = True,
+        collect: bool = True,
+    ) -> Result:
+        """Call the module. The loss is still attached to its parameters; everything else is cut.
+
+        With `collect` False what is logged goes to the trainer as it comes, since a name may be logged many times.
+        """
+        known = {"batch": window, "batch_idx": numbers[3], "optimizer_idx": optimizer_idx, "hiddens": hiddens}
+        arguments = [known[self._offered[place]] for place in self._places]
+        origin, elements = Origin(numbers[0], numbers[1], numbers[2]), elements_of(window)
+        collecting: AbstractContextManager[logs.Values] = nullcontext({})
+        if collect:
+            collecting = logs.collecting(self._options, elements)
+        with (
+            clock.at(origin),
+            counting.recording(),
+            collecting as values,
+            self.computing(),
+        ):
+            output = self._function(*arguments)
+            if self._end:
+                output = self._end(output)
+            loss, hiddens, extras = self.parse(output, loss_needed)
+            counted = None if loss is None else counting.count_of(loss)
+        return Result(
+            state.detach(hiddens),
+            loss,
+            values,
+            state.detach(extras) if self._keeps_extras else None,
+            elements if counted is None else counted,
+        )
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """In it layers compute in the trainer's precision."""
+        return precision.computing_in(self._compute_dtype) if self._compute_dtype else nullcontext()
+
+    def parse(self, output: Any, loss_needed: bool) -> tuple[Any, Tree, Tree]:
+        """Loss, state and the rest of what the step returned: a loss, ``(loss, hiddens)``, or a dict of them."""
+        loss, hiddens, extras, returned = output, None, None, False
         if isinstance(output, dict):
             loss, hiddens, returned = output.get("loss"), output.get("hiddens"), "hiddens" in output
-        elif isinstance(output, tuple | list):
+            extras = {name: value for name, value in output.items() if name not in ("loss", "hiddens")}
+        elif isinstance(output, tuple | list) and (loss_needed or self.takes_hiddens):
             if len(output) != 2:
                 raise ModuleProtocolError(
-                    f"{self._name} returned {len(output)} values; expected the loss, (loss, hiddens), or a dict with "
+                    f"{self.name} returned {len(output)} values; expected the loss, (loss, hiddens), or a dict with "
                     f"'loss' and 'hiddens'."
                 )
             (loss, hiddens), returned = output, True
         if loss_needed:
             self._check_loss(loss)
-        if self._carries and "hiddens" in self._arguments and not returned:
+        if self._carries and not returned:
             raise ModuleProtocolError(
-                f"{self._name} takes hiddens but did not return them, so the next window would start from nothing. Return "
+                f"{self.name} takes hiddens but did not return them, so the next window would start from nothing. Return "
                 f"{{'loss': loss, 'hiddens': hiddens}} or (loss, hiddens)."
             )
-        return (loss if ops.is_tensor(loss) else None), hiddens
+        if not loss_needed and not _is_scalar(loss):
+            loss, extras = None, extras if isinstance(output, dict) else loss
+        return loss, hiddens, extras
 
     def _check_loss(self, loss: Any) -> None:
         if not ops.is_tensor(loss):
             raise ModuleProtocolError(
-                f"{self._name} must return a loss, a scalar tensor computed from the parameters; received "
+                f"{self.name} must return a loss, a scalar tensor computed from the parameters; received "
                 f"{type(loss).__name__}. Return the loss, (loss, hiddens), or {{'loss': loss, 'hiddens': hiddens}}."
             )
-        if math.prod(tuple(loss.shape)) != 1:
+        if not _is_scalar(loss):
             raise ModuleProtocolError(
-                f"{self._name} returned a loss of shape {tuple(loss.shape)}; expected a scalar. Take its mean or its sum."
+                f"{self.name} returned a loss of shape {tuple(loss.shape)}; expected a scalar. Take its mean or its sum."
             )
 
 
-class Update:
-    """Gradient, clipping and optimizer: what a training step does with its loss."""
-
-    def __init__(self, optimizer: optim.Optimizer, clip: float | None, algorithm: ClipAlgorithm = "norm") -> None:
-        if clip is not None and not clip > 0:
-            raise ConfigurationError(f"gradient_clip_val must be above 0, or None for no clipping; received {clip!r}.")
-        if algorithm not in ("norm", "value"):
-            raise ConfigurationError(f"gradient_clip_algorithm must be 'norm' or 'value'; received {algorithm!r}.")
-        self.optimizer = optimizer
-        self._clip = clip
-        self._algorithm = algorithm
-
-    def __call__(self, tape: autodiff.GradientTape, loss: Tensor, rates: Any) -> None:
-        """Change the parameters, in place."""
-        gradients = tape.gradient(loss, self.optimizer.parameters)
-        if self._clip is not None:
-            if self._algorithm == "norm":
-                gradients, _ = optim.clip_by_global_norm(gradients, self._clip, donate=True)
-            else:
-                gradients = optim.clip_by_value(gradients, self._clip, donate=True)
-        # rates may be one tensor, an input of the compiled step; optimizers take one rate a group
-        self.optimizer.update(gradients, [rates[index] for index in range(len(self.optimizer.param_groups))])
+def unscaled(gradients: list[Tensor | None], scale: Any) -> list[Tensor | None]:
+    """Gradients of the loss, from those of the loss times `scale`; None scales nothing."""
+    if scale is None:
+        return gradients
+    return [None if g is None else ops.divide(g, ops.astype(ops.asarray(scale), ops.dtype(g))) for g in gradients]
 
 
-def _arguments(function: Callable[..., Any]) -> list[str]:
-    """What the step wants after the batch: ``batch_idx`` and ``hiddens`` by name, anything else by place."""
-    names = list(inspect.signature(function).parameters)[1:]
-    known = ("batch_idx", "hiddens")
-    return names if all(name in known for name in names) else list(known[: len(names)])
+def _is_scalar(value: Any) -> bool:
+    return ops.is_tensor(value) and all(size == 1 for size in tuple(value.shape))
 
 
-def _elements(window: Tree) -> int:
+def elements_of(window: Tree) -> int:
     """Rows times steps of the first leaf that has both."""
     for leaf in tree.leaves(window):
         shape = tuple(getattr(leaf, "shape", ()))

@@ -284,4 +284,5 @@ TABLE: dict[str, Entry] = {
     ),
     "is_parameter": given(((draw((2,), "float32"),), {}, False, None), ((1.0,), {}, False, None)),
     "assign": given(),  # answers nothing: test_parameters.py
+    "convert_parameter": given(),  # takes parameters: nn/test_moving.py
 }

@@ -80,6 +80,7 @@ def train(
                 "state_carry": "epoch",
                 "gradient_clip_val": 1.0,
                 "enable_progress_bar": False,
+                "enable_model_summary": False,
                 **options,
                 "callbacks": [losses, *options.get("callbacks", ())],
             }

@@ -41,14 +41,37 @@ class NoHiddens(Good):
         return ops.mean(batch)
 
 
-class TwoOptimizers(Good):
-    def configure_optimizers(self) -> Any:
-        return [optim.SGD(self.parameters(), lr=0.1)] * 2
-
-
 class NoOptimizer(Good):
     def configure_optimizers(self) -> Any:
         return None
+
+
+class NotAnOptimizer(Good):
+    def configure_optimizers(self) -> Any:
+        return "adam"
+
+
+class UnknownKey(Good):
+    def configure_optimizers(self) -> Any:
+        return {"optimizer": super().configure_optimizers(), "scheduler": None}
+
+
+class NoMonitor(Good):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        return [optimizer], [optim.lr_scheduler.ReduceLROnPlateau(optimizer)]
+
+
+class NotLogged(Good):
+    def configure_optimizers(self) -> Any:
+        optimizer = super().configure_optimizers()
+        scheduler = optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "monitor": "val_loss"}}
+
+
+class OldMethod(Good):
+    def validation_end(self, outputs: Any) -> Any:
+        return {}
 
 
 class LogsAVector(Good):
@@ -60,8 +83,22 @@ class LogsAVector(Good):
 
 MISTAKES: dict[str, tuple[Any, Any, dict[str, Any], type, str]] = {
     "no training_step": (lambda: nn.RNN(1, 3), [X], {}, TypeError, "has no training_step"),
-    "no optimizer": (NoOptimizer, [X], {}, TypeError, "must return one optimizer"),
-    "two optimizers": (TwoOptimizers, [X], {}, TypeError, "must return one optimizer"),
+    "no optimizer": (NoOptimizer, [X], {}, TypeError, "must return an optimizer"),
+    "an optimizer that is none": (NotAnOptimizer, [X], {}, TypeError, "received str"),
+    "an unknown key": (UnknownKey, [X], {}, ValueError, "unknown keys"),
+    "a scheduler without its metric": (NoMonitor, [X], {}, ValueError, "without saying which"),
+    "a scheduler's metric that is not logged": (NotLogged, [X], {}, ValueError, "'val_loss', which has not been logged"),
+    "a metric to stop by that is not logged": (
+        Good, [X], {"callbacks": lambda: tbptt.callbacks.EarlyStopping("val_loss")}, ValueError, "val_loss"
+    ),
+    "a metric to save by that is not logged": (
+        Good, [X], {"callbacks": lambda: tbptt.callbacks.ModelCheckpoint(monitor="val_loss")}, ValueError, "val_loss"
+    ),
+    "an old argument": (Good, [X], {"max_nb_epochs": 3}, ValueError, "max_epochs"),
+    "an old method": (OldMethod, [X], {}, ValueError, "validation_epoch_end"),
+    "a misspelt argument": (Good, [X], {"max_epoch": 3}, ValueError, "Did you mean max_epochs"),
+    "no data at all": (Good, None, {}, ValueError, "There is no data to fit"),
+    "a batch of no rows": (Good, [X[:0]], {}, ValueError, "no rows"),
     "hiddens not taken": (NoHiddens, [X], {}, TypeError, "must take hiddens"),
     "hiddens not returned": (returning(lambda l, h, o: l), [X], {}, TypeError, "did not return them"),
     "hiddens not in the dict": (returning(lambda l, h, o: {"loss": l}), [X], {}, TypeError, "did not return them"),
@@ -92,8 +129,16 @@ MISTAKES: dict[str, tuple[Any, Any, dict[str, Any], type, str]] = {
 def test_a_mistake_gets_an_error_that_says_what_to_do(backend: Backend, mistake: str) -> None:
     model, data, options, kind, message = MISTAKES[mistake]
     validation = options.get("validation")
-    options = {"max_epochs": 1, "truncated_bptt_steps": 3, "enable_progress_bar": False, **options}
+    options = {
+        "max_epochs": 1,
+        "truncated_bptt_steps": 3,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        **options,
+    }
     options.pop("validation", None)
+    if "callbacks" in options:
+        options["callbacks"] = options["callbacks"]()
     with pytest.raises(kind, match=message) as raised:
         tbptt.Trainer(**options).fit(model(), data, validation)
     assert isinstance(raised.value, errors.TbpttError)
@@ -118,5 +163,7 @@ def test_an_exception_reaches_the_callbacks_and_then_the_caller(backend: Backend
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tbptt.Trainer(1, truncated_bptt_steps=3, callbacks=Watch(), enable_progress_bar=False).fit(Good(), [X])
+        tbptt.Trainer(
+            1, truncated_bptt_steps=3, callbacks=Watch(), enable_progress_bar=False, enable_model_summary=False
+        ).fit(Good(), [X])
     assert isinstance(seen[0], KeyboardInterrupt)

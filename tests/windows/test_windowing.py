@@ -142,11 +142,11 @@ def test_writing_into_a_window_leaves_the_callers_array_alone() -> None:
 
 
 def test_leaves_without_time_are_passed_whole_and_converted_once(backend: Backend) -> None:
-    batch = {"x": X, "lengths": np.array([11, 9, 4]), "name": "run", "k": 3}
+    batch = {"x": X, "label": np.array([11, 9, 4]), "name": "run", "k": 3}
     parts = list(tbptt.windows(batch, 4))
-    assert all(part["lengths"] is parts[0]["lengths"] for part in parts)
+    assert all(part["label"] is parts[0]["label"] for part in parts)
     assert all((part["name"], part["k"]) == ("run", 3) for part in parts)
-    np.testing.assert_array_equal(ops.to_numpy(parts[0]["lengths"]), [11, 9, 4])
+    np.testing.assert_array_equal(ops.to_numpy(parts[0]["label"]), [11, 9, 4])
 
 
 def test_time_axes_can_be_a_tree_with_none_for_whole_leaves(backend: Backend) -> None:
@@ -172,6 +172,23 @@ def test_a_windowed_batch_knows_its_sizes_and_can_be_walked_through_again(backen
     for _ in range(2):
         assert [window for window, _ in windowed] == [Window(0, 4), Window(4, 8), Window(8, 11)]
     np.testing.assert_array_equal(ops.to_numpy(windowed.cut(Window(2, 5))[0]), X[:, 2:5])
+
+
+def test_a_window_can_be_sliced_first_and_placed_after_whatever_happened_to_it(backend: Backend) -> None:
+    label = np.arange(B)
+    windowed = WindowedBatch({"x": X, "label": label}, 4, float_dtype="float32")
+    views = windowed.slice(Window(4, 8))
+    assert np.shares_memory(views["x"], X)
+    assert views["label"] is label
+    placed = windowed.place(views)
+    assert ops.dtype(placed["x"]) == "float32"
+    np.testing.assert_array_equal(ops.to_numpy(placed["x"]), X[:, 4:8].astype("float32"))
+    assert placed["label"] is windowed.cut(Window(0, 4))["label"]
+    other = windowed.place(
+        [views["x"] * 2, ("name", np.array([1], "int8")), None]
+    )  # another tree, as a hook may return
+    np.testing.assert_array_equal(ops.to_numpy(other[0]), (X[:, 4:8] * 2).astype("float32"))
+    assert (other[1][0], ops.dtype(other[1][1]), other[2]) == ("name", "int32", None)
 
 
 def test_without_a_schedule_a_batch_is_one_window_and_nothing_is_cut(backend: Backend) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 import tensorflow as tf
 
 from tbptt.errors import ShapeError
-from tbptt_tensorflow.tensors._promotion import Variable, on_device
+from tbptt.types import DType
+from tbptt_tensorflow.devices import device_of
+from tbptt_tensorflow.tensors._promotion import Variable, cast, native, on_device, tensor
 from tbptt_tensorflow.tensors.creation import asarray
 
 
@@ -28,3 +30,14 @@ def assign(parameter: Any, value: Any) -> None:
             f"{tuple(parameter.shape)}: the shapes must be equal."
         )
     parameter.assign(source)
+
+
+def convert_parameter(parameter: Any, dtype: DType | None = None, device: str | None = None) -> Any:
+    # A tf.Variable has one dtype and one place for life.
+    kind = parameter.dtype if dtype is None else native(dtype)
+    place = device_of(parameter) if device is None else device
+    if kind is parameter.dtype and place == device_of(parameter):
+        return parameter
+    with on_device(place):
+        name = parameter.name.removesuffix(":0")
+        return tf.Variable(cast(tensor(parameter), kind), name=name, trainable=parameter.trainable)

@@ -102,6 +102,7 @@ from tbptt_torch.tensors.linear_algebra import (
 )
 from tbptt_torch.tensors.parameters import (
     assign,
+    convert_parameter,
     is_parameter,
     parameter,
 )
@@ -196,6 +197,7 @@ __all__ = [
     "ceil",
     "clip",
     "concat",
+    "convert_parameter",
     "cos",
     "cosh",
     "count_nonzero",

@@ -8,7 +8,8 @@ import torch
 from torch.nn import Parameter
 
 from tbptt.errors import ShapeError
-from tbptt_torch.tensors._promotion import tensor
+from tbptt.types import DType
+from tbptt_torch.tensors._promotion import native, tensor
 from tbptt_torch.tensors.creation import asarray
 
 
@@ -32,3 +33,10 @@ def assign(parameter: Parameter, value: Any) -> None:
         )
     with torch.no_grad():
         parameter.copy_(source)
+
+
+def convert_parameter(parameter: Parameter, dtype: DType | None = None, device: str | None = None) -> Parameter:
+    # As `torch.nn.Module.to` does it: whoever holds the parameter, an optimizer too, holds the converted one.
+    place = None if device is None else device.replace("gpu", "cuda")
+    parameter.data = parameter.data.to(place, None if dtype is None else native(dtype))
+    return parameter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from tbptt.types import Parameter
+from tbptt.types import DType, Parameter
 
 
 class Parameters(Protocol):
@@ -28,5 +28,15 @@ class Parameters(Protocol):
 
         Raises:
             ShapeError: if the shapes differ; the parameter is then as before.
+        """
+        ...
+
+    def convert_parameter(
+        self, parameter: Parameter, dtype: DType | None = None, device: str | None = None
+    ) -> Parameter:
+        """The parameter in another dtype, on another device; None leaves either as it is.
+
+        An engine that can change a parameter in place answers with the same object, another with a new one that is as
+        trainable as the old; the same object everywhere if there is nothing to change.
         """
         ...
