@@ -13,7 +13,8 @@ import importlib
 import importlib.util
 import os
 import re
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ GROUP = "tbptt.backends"
 PREFERRED = "torch"
 
 _loaded: dict[str, Backend] = {}
+_device: str | None = None
 _chosen: list[Backend] = []  # a stack: use_backend pushes, leaving its context pops
 owners: dict[type, Backend | None] = {}  # by type, what is no tensor included
 _NOBODYS = frozenset((np.ndarray, np.memmap, bool, int, float, str, type(None)))
@@ -208,6 +210,23 @@ def backend_of(*values: Any) -> Backend:
     return current_backend()
 
 
+@contextmanager
+def device_scope(device: str) -> Iterator[None]:
+    """Inside the block new tensors live on this device, whatever ``TBPTT_DEVICE`` says.
+
+    >>> from tbptt import backends
+    >>> with backends.device_scope("cpu"):
+    ...     backends.current_device()
+    'cpu'
+    """
+    global _device
+    before, _device = _device, device
+    try:
+        yield
+    finally:
+        _device = before
+
+
 def current_device(backend: Backend | None = None) -> str:
     """The device new tensors live on: ``cpu``, ``gpu:0``, ...
 
@@ -215,6 +234,8 @@ def current_device(backend: Backend | None = None) -> str:
         DeviceError: if ``TBPTT_DEVICE`` names a device this machine or engine does not have.
     """
     backend = backend or current_backend()
+    if _device is not None:
+        return _device
     asked = os.environ.get("TBPTT_DEVICE", "").strip().lower()
     return find_device(asked, backend)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -142,10 +143,28 @@ def _is_built(module: Any) -> bool:
 
 
 def _named(module: Any, variables: list[Any]) -> list[tuple[str, Any]]:
-    # The path of a Keras variable starts with the layer's own name, which counts up from process to process
+    # The path of a Keras variable starts with the layer's own name, which counts up from model to model
     # ("lstm_3/kernel") and says nothing here.
     paths = [getattr(v, "path", v.name).removeprefix(f"{module.name}/").removesuffix(":0") for v in variables]
-    return [(path.replace("/", "."), unwrap_parameter(v)) for path, v in zip(paths, variables, strict=True)]
+    own = _own_names(module)
+    names = [".".join(own.get(part, part) for part in path.split("/")) for path in paths]
+    return [(name, unwrap_parameter(v)) for name, v in zip(names, variables, strict=True)]
+
+
+def _own_names(module: Any) -> dict[str, str]:
+    """For the layers below that Keras has named by their class, a count that starts with this model: two models have one set of
+    names then, and weights go from one into the other.
+    """
+    if not _is_keras(module, "Layer"):
+        return {}
+    counts: dict[str, int] = {}
+    names = {}
+    for layer in module._flatten_layers(include_self=False):
+        kind = re.sub(r"_\d+$", "", layer.name)
+        if kind.replace("_", "") == type(layer).__name__.lower():
+            number = counts[kind] = counts.get(kind, -1) + 1
+            names[layer.name] = f"{kind}_{number}" if number else kind
+    return names
 
 
 def _is_keras(value: Any, kind: str) -> bool:

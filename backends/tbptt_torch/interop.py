@@ -10,7 +10,7 @@ import torch
 
 from tbptt.errors import ModuleProtocolError
 from tbptt.types import Array, DType
-from tbptt_torch.native_optimizers import NativeOptimizer
+from tbptt_torch import native_optimizers
 from tbptt_torch.tensors._promotion import native
 
 
@@ -29,9 +29,9 @@ def unwrap_parameter(value: Any) -> Any:
     return value
 
 
-def native_optimizer(optimizer: Any, parameters: Sequence[Any]) -> NativeOptimizer | None:
+def native_optimizer(optimizer: Any, parameters: Sequence[Any]) -> native_optimizers.NativeOptimizer | None:
     """A `torch.optim.Optimizer` with the face of ours; it has been given its parameters. None for anything else."""
-    return NativeOptimizer(optimizer) if isinstance(optimizer, torch.optim.Optimizer) else None
+    return native_optimizers.NativeOptimizer(optimizer) if isinstance(optimizer, torch.optim.Optimizer) else None
 
 
 def named_parameters(module: Any) -> list[tuple[str, Any]]:

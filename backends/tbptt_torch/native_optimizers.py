@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,14 @@ from tbptt.optim.state import export_state
 from tbptt.protocols import Backend, Evaluate
 from tbptt.types import Number
 from tbptt_torch.tensors import to_numpy
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _as_it_is(function: Function) -> Function:
+    """Not for `torch.compile`: optimizers patch and time themselves."""
+    disabled: Any = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+    return disabled  # type: ignore[no-any-return]
 
 
 class NativeOptimizer:
@@ -72,7 +80,7 @@ class NativeOptimizer:
         """The learning rate of each group for the coming update."""
         return [float(group["lr"]) for group in self._native.param_groups]
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]  # optimizers patch and time themselves; they run as they are
+    @_as_it_is
     def update(self, gradients: Sequence[Any], rates: Sequence[Any]) -> None:
         """One step of torch's optimizer. A parameter whose gradient is None is left alone."""
         # In a compiled step a rate is a tensor made from what `rates` read here, and the groups still hold that.
@@ -84,7 +92,7 @@ class NativeOptimizer:
         finally:
             self._clear()
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @_as_it_is
     def step_with(self, evaluate: Evaluate) -> None:
         """One step of torch's optimizer, which evaluates as often as it wants."""
         evaluations = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +179,7 @@ def _make_progress(console: Console) -> Progress:
         console=console,
         auto_refresh=False,
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # what a script prints into a file or a pipe belongs there
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from tbptt import tree
 from tbptt.backends import owner_of
-from tbptt.errors import DataError, ShapeError
+from tbptt.errors import DataError, ShapeError, StructureError
 from tbptt.types import Array, Tree
 
 LENGTHS = "lengths"
@@ -50,6 +50,27 @@ def named_lengths(leaves: Sequence[Any], structure: tree.Structure) -> list[bool
         len(getattr(leaf, "shape", ())) == 1 and bool(path) and path[-1] in _NAMES
         for leaf, path in zip(leaves, steps, strict=True)
     ]
+
+
+def lengths_in(window: Tree, time_axis: int | Tree = 1) -> list[Any]:
+    """The leaves of a window that hold the lengths of its rows: by their name, or by the word in their place in `time_axis`.
+
+    >>> import numpy as np
+    >>> from tbptt.data.lengths import lengths_in
+    >>> lengths_in((np.zeros((2, 3)), np.array([2, 1])), time_axis=(1, "lengths"))
+    [array([2, 1])]
+
+    A window that a hook has rebuilt need not look like `time_axis`; then only names count.
+    """
+    leaves, structure = tree.flatten(window)
+    found = named_lengths(leaves, structure)
+    if tree.is_node(time_axis):
+        try:
+            axes = tree.broadcast(time_axis, window, ("time_axis", "the window"))
+        except StructureError:
+            axes = [1] * len(leaves)
+        found = [axis == LENGTHS or (axis is not None and named) for axis, named in zip(axes, found, strict=True)]
+    return [leaf for leaf, holds_lengths in zip(leaves, found, strict=True) if holds_lengths]
 
 
 def read_lengths(batch: Tree, leaves: Sequence[Any], axes: Sequence[Axis], rows: int) -> tuple[list[Any], int | None]:

@@ -51,6 +51,8 @@ class HasHyperparameters:
     """``save_hyperparameters`` and ``hparams``."""
 
     _hparams: Hyperparameters | None = None
+    hparams_name: str | None = None
+    """The argument of ``__init__`` that held them all, where `save_hyperparameters` was given one mapping or namespace."""
 
     @property
     def hparams(self) -> Hyperparameters:
@@ -82,6 +84,7 @@ class HasHyperparameters:
         arguments = _init_arguments(frame.f_back if frame else None, self)
         if len(what) == 1 and not isinstance(what[0], str):
             kept = dict(what[0]) if isinstance(what[0], Mapping) else dict(vars(what[0]))
+            self.hparams_name = next((name for name, value in arguments.items() if value is what[0]), None)
         else:
             unknown = [name for name in what if name not in arguments]
             if unknown:

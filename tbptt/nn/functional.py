@@ -195,7 +195,7 @@ def _reduce(losses: Tensor, reduction: Reduction, inside: Tensor | None = None) 
     if reduction != "mean":
         raise ConfigurationError(f"reduction must be 'mean', 'sum' or 'none'; received {reduction!r}.")
     if inside is None:
-        return ops.mean(losses)
+        return counting.note(ops.mean(losses), math.prod(ops.shape(losses)[:2]))
     per_step = math.prod(ops.shape(losses)[2:])
     return _mean(ops.divide(losses, per_step), ops.sum(ops.astype(inside, ops.dtype(losses))), inside)
 

@@ -90,6 +90,24 @@ def set_mode(model: Any, training: bool) -> None:
         _as_module(model).train(training)
 
 
+def modules_of(model: Any) -> list[Any]:
+    """The model and every module in it, parents first, what is in the engine's own modules included.
+
+    >>> from tbptt import nn
+    >>> from tbptt.nn import native
+    >>> class Plain:
+    ...     def __init__(self):
+    ...         self.layers = [nn.Linear(2, 3), nn.Dropout(0.5)]
+    >>> [type(module).__name__ for module in native.modules_of(Plain())]
+    ['Plain', 'Linear', 'Dropout']
+    """
+    if owner_of_module(model) is not None:
+        own: Any = getattr(model, "modules", None)  # torch's; Keras and TensorFlow know no modes
+        return [model] if own is None else list(own())
+    inner = _as_module(model).modules()[1:]
+    return [model, *(part for child in inner for part in ([child] if isinstance(child, Module) else modules_of(child)))]
+
+
 def _given(model: Any) -> list[tuple[str, Parameter]] | None:
     """What a model that is nobody's module gives by its own methods; None if it has none."""
     if isinstance(model, Module):

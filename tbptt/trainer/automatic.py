@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple
 
 from tbptt import autodiff, ops
@@ -11,8 +12,8 @@ from tbptt.errors import ModuleProtocolError
 from tbptt.trainer import logs
 from tbptt.trainer.dispatch import Hooks
 from tbptt.trainer.optimization import Clip, OptimizerHandle, Programs
+from tbptt.trainer.profiler import Profiler
 from tbptt.trainer.scaling import LossScale
-from tbptt.trainer.schedulers import Schedulers
 from tbptt.trainer.step import Call, Result, Step, unscaled
 from tbptt.types import Tensor, Tree
 
@@ -33,6 +34,8 @@ class Outcome(NamedTuple):
     logged: logs.Values
     outputs: list[dict[str, Any]]
     """For each optimizer in turn its loss and what else the step returned."""
+    stepped: list[int]
+    """Numbers of the optimizers in turn whose parameters have changed: their schedulers are due."""
 
 
 class Turn(NamedTuple):
@@ -44,6 +47,7 @@ class Turn(NamedTuple):
     """Whether an accumulation of gradients begins."""
     ends: bool
     """Whether the parameters are due."""
+    ends_epoch: bool
 
 
 class Automatic:
@@ -59,14 +63,17 @@ class Automatic:
         programs: list[Programs],
         clip: Clip | None,
         hooks: Hooks,
-        schedulers: Schedulers,
         scale: LossScale | None,
         accumulates: bool,
         stepped: Callable[[], None],
+        profiler: Profiler | None,
     ) -> None:
         self._step, self._handles, self._programs, self._clip = step, handles, programs, clip
-        self._hooks, self._schedulers, self._scale, self._stepped = hooks, schedulers, scale, stepped
-        self._splits_before = hooks.any(*BEFORE_BACKWARD)
+        self._hooks, self._scale, self._stepped = hooks, scale, stepped
+        self._ask: Callable[..., Any] = hooks
+        # what is one program has no parts whose time could be told apart
+        self._profiler = None if step.is_compiled else profiler
+        self._splits_before = hooks.any(*BEFORE_BACKWARD) or self._profiler is not None
         self._splits = (
             self._splits_before
             or accumulates
@@ -75,7 +82,10 @@ class Automatic:
             or any(getattr(handle.optimizer, "uses_closure", False) for handle in handles)
         )
         self._several = len(handles) > 1
+        self._unapplied: dict[int, tuple[Tensor | None, Call]] = {}
+        """Of optimizers whose gradients are gathered: the last loss and its window."""
         self._tape: autodiff.GradientTape | None = None
+        self._recorded = ExitStack()
         self._weight: Any = 1
         self.in_turn = 0
         """Number of the optimizer at hand."""
@@ -85,16 +95,19 @@ class Automatic:
         call = self._step.call(window, hiddens, origin, turn.batch_idx)
         logged: logs.Values = {}
         outputs = []
+        stepped = []
+        result: Result | None = None
         for self.in_turn in optimizers:
             handle = self._handles[self.in_turn]
             handle.has_stepped = False
             result = (self._split if self._splits else self._whole)(call, handle, turn)
             if handle.has_stepped:
-                self._schedulers.ended("window", self.in_turn)
+                stepped.append(self.in_turn)
             logged |= result.logged
             extras = result.extras if isinstance(result.extras, dict) else {}
             outputs.append({**extras, "loss": result.loss})
-        return Outcome(result.hiddens, result.loss, logged, outputs)
+        assert result is not None  # somebody is always in turn
+        return Outcome(result.hiddens, result.loss, logged, outputs, stepped)
 
     def _whole(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
         index = self.in_turn if self._several else None
@@ -115,7 +128,14 @@ class Automatic:
         return result
 
     def _split(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
-        hooks, index = self._hooks, self.in_turn
+        result = self._pass(call, handle, turn)
+        self._unapplied[self.in_turn] = (result.loss, call)
+        if turn.ends:
+            self._update(handle, turn.epoch, turn.batch_idx)
+        return result
+
+    def _pass(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
+        """Forward and backward."""
         if self._splits_before:
             result = self._forward_then_backward(call, handle, turn)
         else:
@@ -123,21 +143,41 @@ class Automatic:
                 handle.zero_grad()
             result, gradients = self._gradients(call, handle)
             handle.gather(gradients, result.weight)
-        if hooks.has("on_after_backward"):
-            hooks("on_after_backward")
-        if turn.ends:
-            if hooks.has("on_before_optimizer_step"):
-                hooks("on_before_optimizer_step", handle, index)
-            clip = self._clip or (None, None)
-            if hooks.has("configure_gradient_clipping"):
-                hooks("configure_gradient_clipping", handle, index, *clip)
-                handle.clip(None)
-            closure = Closure(result.loss, lambda: self._again(call, handle))
-            if hooks.has("optimizer_step"):
-                hooks("optimizer_step", turn.epoch, turn.batch_idx, handle, index, closure)
-            else:
-                handle.step(closure)
+        if self._hooks.has("on_after_backward"):
+            self._ask("on_after_backward")
         return result
+
+    def finish(self, epoch: int, batch_idx: int) -> list[int]:
+        """Update with what is still gathered, where an epoch ended early; the numbers of optimizers that did."""
+        stepped = []
+        for index in sorted(self._unapplied):
+            self.in_turn, handle = index, self._handles[index]
+            handle.has_stepped = False
+            self._update(handle, epoch, batch_idx)
+            if handle.has_stepped:
+                stepped.append(index)
+        return stepped
+
+    def _update(self, handle: OptimizerHandle, epoch: int, batch_idx: int) -> None:
+        hooks, index = self._hooks, self.in_turn
+        loss, call = self._unapplied.pop(index)
+        self._finish_gradients(handle)
+        turn = Turn(epoch, batch_idx, starts=True, ends=True, ends_epoch=False)
+        closure = Closure(loss, lambda: self._again(call, handle, turn))
+        if hooks.has("optimizer_step"):
+            hooks("optimizer_step", epoch, batch_idx, handle, index, closure)
+        else:
+            with self._profiled("update"):
+                handle.step(closure)
+
+    def _finish_gradients(self, handle: OptimizerHandle) -> None:
+        """The last hooks that may change them before the update."""
+        hooks, index = self._hooks, self.in_turn
+        if hooks.has("on_before_optimizer_step"):
+            self._ask("on_before_optimizer_step", handle, index)
+        if hooks.has("configure_gradient_clipping"):
+            self._ask("configure_gradient_clipping", handle, index, *(self._clip or (None, None)))
+            handle.clip(None)
 
     def _gradients(self, call: Call, handle: OptimizerHandle) -> tuple[Result, list[Tensor | None]]:
         index = self.in_turn if self._several else None
@@ -148,10 +188,24 @@ class Automatic:
         scale = None if self._scale is None else self._step.input(self._scale.value, "float64")
         return self._step.program("gradients", gradients, self.in_turn)(*call, scale)  # type: ignore[no-any-return]
 
-    def _again(self, call: Call, handle: OptimizerHandle) -> Tensor | None:
-        """A fresh pass over the window with the parameters of now; what it logs is not kept."""
-        result, handle.gradients = self._gradients(call, handle)
+    def _again(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Tensor | None:
+        """A fresh pass over the window with the parameters of now.
+
+        The module's own hooks take part, since they may change the gradient; callbacks, which watch, do not, and what is logged is
+        not kept.
+        """
+        self._ask = self._of_module
+        try:
+            with logs.collecting({}, 1):
+                result = self._pass(call, handle, turn)
+                self._finish_gradients(handle)
+        finally:
+            self._ask = self._hooks
         return result.loss
+
+    def _of_module(self, moment: str, *arguments: Any) -> Any:
+        function = self._hooks.of_module(moment)
+        return function(*arguments) if function else None
 
     def _forward_then_backward(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
         """The hooks between forward and backward, at their places."""
@@ -161,29 +215,32 @@ class Automatic:
         def forward(window: Tree, hiddens: Tree, numbers: Any) -> Result:
             return step.forward(window, hiddens, numbers, index)
 
-        with autodiff.GradientTape(backend=step.backend) as tape:
+        with autodiff.GradientTape(backend=step.backend) as tape, self._profiled("forward"):
             result: Result = step.program("forward", forward, self.in_turn)(*call)
         attached = result.loss
         result = result._replace(loss=autodiff.stop_gradient(attached))
         if turn.starts:
             if hooks.has("on_before_zero_grad"):
-                hooks("on_before_zero_grad", handle)
+                self._ask("on_before_zero_grad", handle)
             if hooks.has("optimizer_zero_grad"):
-                hooks("optimizer_zero_grad", turn.epoch, turn.batch_idx, handle, self.in_turn)
+                self._ask("optimizer_zero_grad", turn.epoch, turn.batch_idx, handle, self.in_turn)
             else:
                 handle.zero_grad()
         if hooks.has("on_before_backward"):
-            hooks("on_before_backward", attached)
+            self._ask("on_before_backward", attached)
         self._tape, self._weight = tape, result.weight
+        with ExitStack() as self._recorded:
+            self._recorded.enter_context(tape)  # what the hook makes of the loss is recorded too
+            if hooks.has("backward"):
+                self._ask("backward", attached, handle, self.in_turn)
+            else:
+                self.backward(attached)
+        self._tape = None
         if hooks.has("backward"):
-            with tape:  # what the hook makes of the loss is recorded too
-                hooks("backward", attached, handle, self.in_turn)
-            taken = step.backend.interop.take_gradients(handle.parameters)
+            # `loss.backward()` leaves gradients with the parameters of every optimizer, and only this one's are wanted.
+            taken = [step.backend.interop.take_gradients(each.parameters) for each in self._handles][self.in_turn]
             if taken is not None:
                 handle.gather(taken, result.weight)
-        else:
-            self.backward(attached)
-        self._tape = None
         return result
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
@@ -201,9 +258,13 @@ class Automatic:
         handle = self._handles[self.in_turn]
         scale = None if self._scale is None else self._scale.value
         if scale is not None:
-            with tape:
-                loss = ops.multiply(loss, scale)
-        handle.gather(unscaled(tape.gradient(loss, handle.parameters), scale), self._weight)
+            loss = ops.multiply(loss, scale)
+        self._recorded.close()
+        with self._profiled("backward"):
+            handle.gather(unscaled(tape.gradient(loss, handle.parameters), scale), self._weight)
+
+    def _profiled(self, action: str) -> AbstractContextManager[Any]:
+        return self._profiler.profile(action) if self._profiler else nullcontext()
 
 
 class Closure:

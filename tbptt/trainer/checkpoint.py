@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from tbptt import nn
 from tbptt.errors import ConfigurationError, WeightsError
+from tbptt.module.hyperparameters import Hyperparameters
 from tbptt.nn import weights
+from tbptt.nn.native import named_tensors_of
 
 _KEY = "tbptt_checkpoint"
 
@@ -24,6 +26,7 @@ def save(path: str | os.PathLike[str], model: Any, hooks: Any, counters: dict[st
         **counters,
         "module": type(model).__qualname__,
         "hyper_parameters": _plain(dict(getattr(model, "hparams", {}) or {})),
+        "hparams_name": getattr(model, "hparams_name", None),
     }
     hooks("on_save_checkpoint", checkpoint)
     try:
@@ -34,7 +37,7 @@ def save(path: str | os.PathLike[str], model: Any, hooks: Any, counters: dict[st
             f"lists and dicts; convert arrays with .tolist()."
         ) from error
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    weights.save(nn.native.named_tensors_of(model), path, {_KEY: text})
+    weights.save(named_tensors_of(model), path, {_KEY: text})
 
 
 def load(path: str | os.PathLike[str], model: Any, hooks: Any = None) -> dict[str, Any]:
@@ -44,7 +47,7 @@ def load(path: str | os.PathLike[str], model: Any, hooks: Any = None) -> dict[st
         WeightsError: if there is no such file, or it does not fit; nothing is loaded then.
     """
     checkpoint = read(path)
-    weights.load(nn.native.named_tensors_of(model), path)
+    weights.load(named_tensors_of(model), path)
     if hooks is not None:
         hooks("on_load_checkpoint", checkpoint)
     return checkpoint
@@ -68,7 +71,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Any]:
 def load_module(cls: type[Any], path: str | os.PathLike[str], hyperparameters: dict[str, Any]) -> Any:
     """A module of that class from a checkpoint (`Module.load_from_checkpoint`)."""
     checkpoint = read(path)
-    arguments = {**checkpoint["hyper_parameters"], **hyperparameters}
+    arguments = _init_arguments(cls, checkpoint, hyperparameters)
     try:
         module = cls(**arguments)
     except TypeError as error:
@@ -77,9 +80,24 @@ def load_module(cls: type[Any], path: str | os.PathLike[str], hyperparameters: d
             f"Call self.save_hyperparameters() in its __init__, or give the missing ones: "
             f"{cls.__qualname__}.load_from_checkpoint(path, name=value)."
         ) from error
-    weights.load(nn.native.named_tensors_of(module), path)
+    weights.load(named_tensors_of(module), path)
     module.on_load_checkpoint(checkpoint)
     return module
+
+
+def _init_arguments(cls: type[Any], checkpoint: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """What ``__init__`` is called with: saved hyperparameters that it takes (its base class may have saved more), those given.
+
+    Where all of them came as one mapping or namespace they come as one again, and what is given may be an entry of it.
+    """
+    saved = checkpoint["hyper_parameters"]
+    name: str = checkpoint.get("hparams_name") or ""
+    parameters = inspect.signature(cls).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if name in parameters:
+        own = {key: value for key, value in given.items() if key in parameters}
+        return {name: Hyperparameters(saved | {key: given[key] for key in given.keys() - own.keys()}), **own}
+    return {key: value for key, value in saved.items() if takes_all or key in parameters} | given
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

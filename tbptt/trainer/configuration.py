@@ -32,11 +32,15 @@ class SchedulerConfig:
     strict: bool = True
     """Whether a monitored value that is not there is an error."""
     name: str | None = None
+    reduce_on_plateau: bool = False
+    """Whether ``step`` wants the monitored value; what is named ``metrics`` there does anyway."""
     count: int = 0
 
     @property
     def wants_metric(self) -> bool:
         """Whether ``step`` needs a value, as `ReduceLROnPlateau.step` does."""
+        if self.reduce_on_plateau:
+            return True
         first = next(iter(inspect.signature(self.scheduler.step).parameters.values()), None)
         return first is not None and first.name == "metrics" and first.default is first.empty
 
@@ -72,7 +76,8 @@ def configure(model: Any, backend: Backend, parameters: Sequence[Any], automatic
     found = model.configure_optimizers()
     if found is None and not automatic:
         return Configuration()
-    entries, schedulers = _sorted_out(found)
+    entries, listed = _sorted_out(found)
+    schedulers = [(scheduler, 0) for scheduler in listed]
     configuration = Configuration()
     frequencies: list[Any] = []
     for entry in entries:
@@ -93,17 +98,18 @@ def configure(model: Any, backend: Backend, parameters: Sequence[Any], automatic
         own = settings.get("lr_scheduler")
         for scheduler in own if isinstance(own, list | tuple) else [] if own is None else [own]:
             described = dict(scheduler) if isinstance(scheduler, Mapping) else {"scheduler": scheduler}
-            schedulers.append({**({"monitor": settings["monitor"]} if "monitor" in settings else {}), **described})
+            inherited = {"monitor": settings["monitor"]} if "monitor" in settings else {}
+            schedulers.append(({**inherited, **described}, len(configuration.optimizers) - 1))
     if not entries:
         raise ModuleProtocolError(f"{name} returned no optimizer. {_EXAMPLE}")
-    if any(frequencies):
+    if any(frequency is not None for frequency in frequencies):
         if not all(isinstance(frequency, int) and frequency >= 1 for frequency in frequencies):
             raise ConfigurationError(
                 f"{name}: 'frequency' is for how many batches in a row an optimizer is in turn, and then every optimizer needs "
                 f"one, a whole number from 1; received {frequencies}."
             )
         configuration.frequencies = frequencies
-    configuration.schedulers = [_scheduler(s, configuration.optimizers, name) for s in schedulers]
+    configuration.schedulers = [_scheduler(s, owner, configuration.optimizers, name) for s, owner in schedulers]
     return configuration
 
 
@@ -122,7 +128,8 @@ def _optimizer(given: Any, backend: Backend, parameters: Sequence[Any]) -> Any:
     return None if given is None else backend.interop.native_optimizer(given, list(parameters))
 
 
-def _scheduler(given: Any, optimizers: Sequence[Any], name: str) -> SchedulerConfig:
+def _scheduler(given: Any, owner: int, optimizers: Sequence[Any], name: str) -> SchedulerConfig:
+    """`owner` is the number of the optimizer it came with, for a scheduler that does not say whose it is."""
     settings = dict(given) if isinstance(given, Mapping) else {"scheduler": given}
     scheduler = settings.get("scheduler")
     unknown = sorted(set(settings) - set(_SCHEDULER_KEYS))
@@ -138,7 +145,7 @@ def _scheduler(given: Any, optimizers: Sequence[Any], name: str) -> SchedulerCon
             f"received interval={interval!r}, frequency={frequency!r}."
         )
     mine = getattr(scheduler, "optimizer", None)
-    index = next((i for i, o in enumerate(optimizers) if mine is o or mine is getattr(o, "native", o)), 0)
+    index = next((i for i, o in enumerate(optimizers) if mine is o or mine is getattr(o, "native", o)), owner)
     config = SchedulerConfig(
         scheduler,
         index,
@@ -147,6 +154,7 @@ def _scheduler(given: Any, optimizers: Sequence[Any], name: str) -> SchedulerCon
         settings.get("monitor"),
         settings.get("strict", True),
         settings.get("name"),
+        bool(settings.get("reduce_on_plateau")),
     )
     if config.wants_metric and config.monitor is None:
         raise ConfigurationError(

@@ -11,6 +11,7 @@ from tbptt import backends, dtypes, schedules
 from tbptt.callbacks import Callback
 from tbptt.data.datamodule import DataModule
 from tbptt.errors import ConfigurationError, DataError, ModuleProtocolError
+from tbptt.module.hooks import ModuleHooks
 from tbptt.nn.module import Module as Layer
 from tbptt.nn.native import backend_of_model, parameters_of
 from tbptt.protocols import Backend
@@ -52,9 +53,7 @@ def check_model(model: Any, stage: str) -> None:
 
 
 def _has_step(model: Any, method: str) -> bool:
-    return overridden(model, method) is not None or (
-        method == "predict_step" and callable(getattr(model, method, None))
-    )
+    return overridden(model, method) is not None or (method == "predict_step" and isinstance(model, ModuleHooks))
 
 
 def has_step(model: Any, method: str) -> bool:
@@ -166,6 +165,7 @@ def surroundings(model: Any, trainer: Any) -> Iterator[Backend]:
         backend = backend_of_model(model)
         stack.enter_context(attached(model, trainer))
         stack.enter_context(backends.use_backend(backend))
+        stack.enter_context(backends.device_scope(_device(model, trainer, backend)))
         if trainer.parameter_dtype is not None:
             stack.enter_context(dtypes.dtype_scope(trainer.parameter_dtype))
         if trainer.deterministic:
@@ -173,6 +173,17 @@ def surroundings(model: Any, trainer: Any) -> Iterator[Backend]:
         if trainer.detect_anomaly:
             stack.enter_context(backend.autodiff.detect_anomaly())
         yield backend
+
+
+def _device(model: Any, trainer: Any, backend: Backend) -> str:
+    """Where the stage runs: where the trainer was told, else where the model is."""
+    if trainer.device is not None:
+        return backends.find_device(trainer.device, backend)
+    try:
+        parameters = parameters_of(model)
+    except ModuleProtocolError:  # an engine's module that setup() has yet to build
+        parameters = []
+    return backend.devices.device_of(parameters[0]) if parameters else backends.current_device(backend)
 
 
 def hiddens_not_taken(step: Any) -> ModuleProtocolError:

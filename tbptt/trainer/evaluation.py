@@ -6,16 +6,16 @@ import copy
 import dataclasses
 from typing import Any, Literal
 
-from tbptt import state
+from tbptt import ops, state
 from tbptt.nn.native import set_mode
 from tbptt.trainer.dispatch import Hooks, overridden
 from tbptt.trainer.logs import LogBook, Place
 from tbptt.trainer.modes import modes_of, restore_modes
 from tbptt.trainer.outputs import join
-from tbptt.trainer.step import Step
+from tbptt.trainer.step import Result, Step
 from tbptt.trainer.transfer import transferred
 from tbptt.trainer.walk import Ground, count_batches, walk
-from tbptt.types import Tree
+from tbptt.types import Tensor, Tree
 
 Stage = Literal["validation", "test", "predict"]
 
@@ -41,6 +41,7 @@ class EvaluationLoop:
             compile=trainer.compile,
             options=self._book.options,
             carries=ground.carries,
+            time_axis=ground.time_axis,
             keeps_extras=self._wants_outputs,
             compute_dtype=trainer.compute_dtype,
         )
@@ -62,14 +63,30 @@ class EvaluationLoop:
         counters = trainer.batch_idx, trainer.window_idx, trainer.num_windows
         book_before, trainer.book = trainer.book, self._book
         modes = modes_of(self._model)
-        if not hooks.has(f"on_{stage}_model_eval"):
-            set_mode(self._model, training=False)
-        self._call("model_eval")
+        try:
+            if not hooks.has(f"on_{stage}_model_eval"):
+                set_mode(self._model, training=False)
+            self._call("model_eval")
+            answer = self._pass(only, keep)
+        except BaseException:
+            restore_modes(modes)
+            raise
+        finally:
+            trainer.book = book_before
+            trainer.batch_idx, trainer.window_idx, trainer.num_windows = counters
+        if not hooks.has(f"on_{stage}_model_train"):
+            restore_modes(modes)
+        self._call("model_train")
+        return answer
+
+    def _pass(self, only: int | None, keep: bool) -> tuple[dict[str, float], list[Tree]]:
+        trainer, hooks, stage = self._trainer, self._hooks, self._stage
         self._call("start")
         if hooks.has("on_epoch_start"):
             hooks("on_epoch_start")
         self._call("epoch_start")
-        outputs, predictions = self._batches(only)
+        with trainer.profiled(f"{stage} batches"):
+            outputs, predictions = self._batches(only)
         if hooks.has(f"{stage}_epoch_end"):
             hooks.before(f"{stage}_epoch_end", outputs)
         metrics = self._publish(keep)
@@ -84,11 +101,6 @@ class EvaluationLoop:
             trainer.send(self._book.epoch_metrics(to_logger=True))
         hooks.after(f"on_{stage}_end")
         self._book.close_epoch()
-        trainer.book = book_before
-        if not hooks.has(f"on_{stage}_model_train"):
-            restore_modes(modes)
-        self._call("model_train")
-        trainer.batch_idx, trainer.window_idx, trainer.num_windows = counters
         return metrics, predictions
 
     def _call(self, moment: str, *arguments: Any) -> None:
@@ -124,9 +136,8 @@ class EvaluationLoop:
                 window = transferred(trainer, hooks, stretch, piece.window)
                 result = self.step.evaluate(self.step.call(window, hiddens, piece.origin, stretch.batch_idx))
                 hiddens = result.hiddens
-                self._book.add(
-                    Place(trainer.current_epoch, stretch.batch_idx, piece.number), result.loss, result.logged
-                )
+                place = Place(trainer.current_epoch, stretch.batch_idx, piece.number)
+                self._book.add(place, _judged(result), result.logged)
                 if self._wants_outputs:
                     last = self._outputs(result)
                     if stage == "predict":
@@ -149,3 +160,10 @@ class EvaluationLoop:
 
     def _time_axis(self) -> int:
         return self._ground.time_axis if isinstance(self._ground.time_axis, int) else 1
+
+
+def _judged(result: Result) -> Tensor | None:
+    """The loss that must be finite: the mean of a window in which nothing counts is none of the epoch's, whatever it is."""
+    if result.loss is None or not ops.is_tensor(result.weight):
+        return result.loss
+    return ops.where(ops.equal(result.weight, 0), ops.zeros_like(result.loss), result.loss)

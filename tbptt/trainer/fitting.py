@@ -60,14 +60,19 @@ class FitLoop:
         """All epochs."""
         trainer, hooks = self._trainer, self._hooks
         self._started = time.monotonic()
-        set_mode(self._model, training=True)
+        if not getattr(self._model, "training", False):  # else parts that were switched to evaluation by hand stay so
+            set_mode(self._model, training=True)
         hooks("on_train_start")
+        self._over = self._limit == 0  # epochs without batches would never come to an end
         while not self._over and (trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs):
             self._epoch()
             trainer.current_epoch += 1
             if trainer.should_stop and self._may_stop():
                 break
-        hooks("on_train_end")
+        hooks.before("on_train_end")
+        self._publish(trainer.book)
+        trainer.send(trainer.book.epoch_metrics(to_logger=True))
+        hooks.after("on_train_end")
 
     def _epoch(self) -> None:
         trainer, hooks, book = self._trainer, self._hooks, self._trainer.book
@@ -87,12 +92,13 @@ class FitLoop:
         self._publish(book)
         hooks.before("on_train_epoch_end")
         self._publish(book)
-        trainer.send(book.epoch_metrics(to_logger=True))
         hooks.after("on_train_epoch_end")
         if hooks.has("on_epoch_end"):
             hooks("on_epoch_end")
+            self._publish(book)
+        trainer.send(book.epoch_metrics(to_logger=True))
         book.close_epoch()
-        self._schedulers.ended("epoch")
+        self._schedulers.ended("epoch", range(len(self._configuration.optimizers)))
 
     def _publish(self, book: LogBook) -> None:
         self._trainer.callback_metrics |= book.epoch_metrics() | book.step_metrics()
@@ -105,6 +111,7 @@ class FitLoop:
             trainer.batch_idx, trainer.num_windows = stretch.batch_idx, len(stretch)
             hiddens = None if stretch.fresh else hiddens
             state.check_batch(hiddens, stretch.windowed.batch_size)
+            book.begin()
             if (
                 hooks.has("on_train_batch_start")
                 and hooks("on_train_batch_start", stretch.batch, stretch.batch_idx, 0) == -1
@@ -118,12 +125,13 @@ class FitLoop:
                 hooks("on_train_batch_end", last, stretch.batch, stretch.batch_idx, 0)
             trainer.in_batch = False
             self._batches += 1
-            self._schedulers.ended("batch")
+            self._schedulers.ended("batch", self._configuration.in_turn(stretch.batch_idx))
             if self._validation and self._is_due_after(stretch):
                 trainer.callback_metrics |= book.step_metrics()
                 self._validation.run()
             if self._over or (trainer.should_stop and self._may_stop()):
                 break
+        self._schedulers.ended("window", self._optimization.finish(trainer.current_epoch, trainer.batch_idx))
 
     def _run_windows(
         self, stretch: Stretch, hiddens: Tree, book: LogBook, outputs: EpochOutputs | None
@@ -134,6 +142,7 @@ class FitLoop:
         last: dict[str, Any] = {}
         for piece in trainer.timed("cut window", stretch):
             trainer.window_idx = piece.number
+            book.begin()
             if hooks.has("on_window_start"):
                 hooks("on_window_start", piece.window, piece.number)
             with trainer.profiled("place window"):
@@ -145,6 +154,7 @@ class FitLoop:
             hiddens = outcome.hiddens
             place = Place(trainer.current_epoch, batch_idx, piece.number)
             book.add(place, outcome.loss, outcome.logged, trainer.step_to_log(steps_before))
+            self._schedulers.ended("window", outcome.stepped)  # after the book, which may have what one of them follows
             if outputs is not None:
                 outputs.add(outcome.outputs)
             if wants_outputs:
@@ -168,7 +178,7 @@ class FitLoop:
             starts = self._gathered % every == 0
             self._gathered += 1
             ends = self._gathered % every == 0 or ends_epoch
-        return Turn(trainer.current_epoch, batch_idx, starts, ends)
+        return Turn(trainer.current_epoch, batch_idx, starts, ends, ends_epoch)
 
     def _is_over(self) -> bool:
         trainer = self._trainer
@@ -182,8 +192,7 @@ class FitLoop:
     def _may_stop(self) -> bool:
         """Whether the least number of epochs and steps has been reached."""
         trainer = self._trainer
-        epochs = trainer.current_epoch + (not trainer.in_batch)
-        return (trainer.min_epochs is None or epochs >= trainer.min_epochs) and (
+        return (trainer.min_epochs is None or trainer.current_epoch >= trainer.min_epochs) and (
             trainer.min_steps is None or trainer.global_step >= trainer.min_steps
         )
 

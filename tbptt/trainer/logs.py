@@ -106,6 +106,8 @@ class _Waiting(NamedTuple):
     place: Place
     loss: Tensor | None
     values: list[tuple[str, Weighted]]
+    names: list[str]
+    """What was logged in this window and has been fetched before the others."""
     step: int | None
 
 
@@ -132,21 +134,32 @@ class LogBook:
         self._send = send
         self._waiting: list[_Waiting] = []
         self._at_hand: list[tuple[str, Weighted]] = []
+        self._names: list[str] = []
+        self._in_window = True  # what is logged before the first window belongs to it
+        self._step: int | None = None
         self._reduced: dict[str, _Reduction] = {}
         self._latest: dict[str, float] = {}
 
+    def begin(self) -> None:
+        """A window begins: what hooks log from here on belongs to it, what they log after its `add` still does."""
+        self._in_window = True
+
     def note(self, name: str, value: Tensor | Number, options: Options, weight: Tensor | Number | None = None) -> None:
-        """Take a value that a hook logged; it counts with the window at hand, or with the next flush."""
+        """Take a value that a hook logged."""
         kept, self.options[name] = checked(name, value, options)
         weight = counting.count_of(value) if weight is None else weight
-        self._at_hand.append((name, (kept, 1.0 if weight is None else weight)))
+        late = self._waiting and not self._in_window
+        (self._waiting[-1].values if late else self._at_hand).append((name, (kept, 1.0 if weight is None else weight)))
+        if len(self._at_hand) >= self.GROUP:  # a loop over many windows in one step
+            self.flush()
 
     def add(self, place: Place, loss: Tensor | None, values: Values, step: int | None = None) -> None:
         """Take the loss of a window, what it logged, and the optimizer step under which loggers get it (None: not at all)."""
-        self._waiting.append(_Waiting(place, loss, [*values.items(), *self._at_hand], step))
-        self._at_hand = []
-        if len(self._waiting) >= self.GROUP:
-            self.flush()
+        if len(self._waiting) >= self.GROUP:  # before this window joins them: its last hooks are still to come
+            self._fetch()
+        self._waiting.append(_Waiting(place, loss, [*values.items(), *self._at_hand], self._names, step))
+        self._at_hand, self._names = [], []
+        self._in_window, self._step = False, step
 
     def flush(self) -> None:
         """Fetch what is waiting.
@@ -154,25 +167,38 @@ class LogBook:
         Raises:
             NonFiniteError: naming the first window whose loss is NaN or infinite.
         """
-        waiting, self._waiting = self._waiting, []
-        for place, loss, values, step in waiting:
+        self._fetch()
+        at_hand, self._at_hand = self._at_hand, []
+        self._take(at_hand)
+        names = [name for name, _ in at_hand]
+        if self._in_window:
+            self._names += names
+        else:
+            self._send_row(names, self._step)
+
+    def _fetch(self) -> None:
+        while self._waiting:  # one after the other, so that an interruption loses none
+            place, loss, values, names, step = self._waiting[0]
             if loss is not None and not math.isfinite(float(loss)):
                 raise NonFiniteError(
                     f"The loss became {float(loss)} in epoch {place.epoch}, batch {place.batch}, window {place.window}. "
                     f"Lower the learning rate, clip gradients (gradient_clip_val=1.0), or look for such values in the data."
                 )
             self._take(values)
-            if step is not None and self._send:
-                kept = self._kept()
-                row = {
-                    f"{name}_step" if kept[name][1] else name: self._latest[name]
-                    for name, _ in values
-                    if kept[name][0] and self.options[name].logger
-                }
-                if row:
-                    self._send(row, step)
-        at_hand, self._at_hand = self._at_hand, []
-        self._take(at_hand)
+            del self._waiting[0]
+            self._send_row([*names, *(name for name, _ in values)], step)
+
+    def _send_row(self, names: list[str], step: int | None) -> None:
+        if step is None or self._send is None:
+            return
+        kept = self._kept()
+        row = {
+            f"{name}_step" if kept[name][1] else name: self._latest[name]
+            for name in names
+            if kept[name][0] and self.options[name].logger
+        }
+        if row:
+            self._send(row, step)
 
     def _take(self, values: list[tuple[str, Weighted]]) -> None:
         for name, (value, weight) in values:
@@ -199,8 +225,8 @@ class LogBook:
         self.flush()
         metrics = {}
         for name, (on_step, on_epoch) in self._kept().items():
-            if on_epoch and (not to_logger or self.options[name].logger):
-                value = self._reduced[name].value() if name in self._reduced else math.nan
+            if on_epoch and name in self._reduced and (not to_logger or self.options[name].logger):
+                value = self._reduced[name].value()
                 if on_step:
                     metrics[f"{name}_epoch"] = value
                 if not on_step or not to_logger:
@@ -237,7 +263,7 @@ class _Reduction:
         elif self._reduce == "sum":
             self._total += value
         elif self._reduce in ("min", "max"):
-            self._values = [(min if self._reduce == "min" else max)(value, *self._values)]
+            self._values = [(min if self._reduce == "min" else max)([value, *self._values])]
         else:
             self._values.append(value)
 

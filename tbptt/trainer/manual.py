@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from tbptt import autodiff, ops
+from tbptt import autodiff, counting, ops
 from tbptt.clock import Origin
 from tbptt.errors import GradientError, ModuleProtocolError
 from tbptt.protocols import Backend, Tape
@@ -13,7 +14,6 @@ from tbptt.trainer.automatic import Outcome, Turn
 from tbptt.trainer.dispatch import Hooks
 from tbptt.trainer.optimization import OptimizerHandle
 from tbptt.trainer.scaling import LossScale
-from tbptt.trainer.schedulers import Schedulers
 from tbptt.trainer.step import Step, unscaled
 from tbptt.types import Tensor, Tree
 
@@ -21,16 +21,15 @@ from tbptt.types import Tensor, Tree
 class Manual:
     """Runs ``training_step`` as it is, with a tape open around it.
 
-    The tape is a new one after every backward pass, so that a loop over many windows inside one ``training_step`` holds the record
-    of the window at hand and of the one before, on every engine.
+    Tapes are renewed at every backward pass, so that a loop over many windows inside one ``training_step`` holds the record of the
+    window at hand and of the one before, on every engine. Schedulers are the module's to step, too.
     """
 
-    def __init__(
-        self, step: Step, handles: list[OptimizerHandle], hooks: Hooks, schedulers: Schedulers, scale: LossScale | None
-    ) -> None:
-        self._step, self._handles, self._hooks, self._schedulers, self._scale = step, handles, hooks, schedulers, scale
+    def __init__(self, step: Step, handles: list[OptimizerHandle], hooks: Hooks, scale: LossScale | None) -> None:
+        self._step, self._handles, self._hooks, self._scale = step, handles, hooks, scale
         self._tapes: _Tapes | None = None
-        self._in_hook = False
+        self._in_hook = self._retains = False
+        self._elements: Any = 1
         self.in_turn = 0
         for index, handle in enumerate(handles):
             handle.before_update = self._before_update(handle, index)
@@ -40,15 +39,22 @@ class Manual:
         for handle in self._handles:
             handle.has_stepped = False
         numbers = (*origin, turn.batch_idx)
+        self._elements = self._step.elements(window)
         with _Tapes(self._step.backend) as self._tapes:
             result = self._step.forward(window, hiddens, numbers, None, loss_needed=False, collect=False)
         self._tapes = None
-        if turn.ends:
-            for handle in self._handles:
+        for handle in self._handles:
+            if turn.ends_epoch or (turn.ends and handle.hold == math.inf):
                 handle.flush()
         loss = None if result.loss is None else autodiff.stop_gradient(result.loss)
         extras = result.extras if isinstance(result.extras, dict) else {}
-        return Outcome(result.hiddens, loss, result.logged, [{**extras, "loss": loss}])
+        return Outcome(result.hiddens, loss, result.logged, [{**extras, "loss": loss}], [])
+
+    def finish(self, epoch: int, batch_idx: int) -> list[int]:
+        """Update with what is held back, where an epoch ended early."""
+        for handle in self._handles:
+            handle.flush()
+        return []
 
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         """Add the loss' gradients to those every optimizer holds.
@@ -70,7 +76,7 @@ class Manual:
             if hooks.has("on_before_backward"):
                 hooks("on_before_backward", loss)
             if hooks.has("backward"):
-                self._in_hook = True
+                self._in_hook, self._retains = True, retain_graph
                 try:
                     hooks("backward", loss, None, None)
                 finally:
@@ -80,7 +86,7 @@ class Manual:
             if hooks.has("on_after_backward"):
                 hooks("on_after_backward")
         else:
-            self._gather(loss, retain_graph)
+            self._gather(loss, retain_graph or self._retains)
 
     def _gather(self, loss: Tensor, retain_graph: bool) -> None:
         assert self._tapes is not None
@@ -94,11 +100,12 @@ class Manual:
                 "backward pass before the last one reaches. Compute it inside training_step, after that; or keep the record with "
                 "self.manual_backward(..., retain_graph=True)."
             )
+        counted = counting.count_of(loss)
         by_parameter = dict(zip(map(id, parameters), unscaled(found, scale), strict=True))
         for handle in self._handles:
             gradients = [by_parameter[id(parameter)] for parameter in handle.parameters]
             if any(gradient is not None for gradient in gradients):
-                handle.add(gradients)
+                handle.add(gradients, self._elements if counted is None else counted)
 
     def _before_update(self, handle: OptimizerHandle, index: int) -> Callable[[], None] | None:
         if not self._hooks.has("on_before_optimizer_step"):
@@ -107,29 +114,31 @@ class Manual:
 
 
 class _Tapes:
-    """The tape at hand and the one before, so that two losses of one forward pass can go backward one after the other."""
+    """Two tapes that overlap: one was begun at the last backward pass, the other at the one before it.
+
+    The older one is asked, so that several losses of one forward pass can go backward one after the other (a generator's loss after
+    the discriminator's); what lies before it is let go.
+    """
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._before: Tape | None = None
-        self._tape = backend.autodiff.tape(persistent=True)
+        self._tapes: list[Tape] = [backend.autodiff.tape(persistent=True)]
 
     def __enter__(self) -> _Tapes:
-        self._tape.__enter__()
+        for tape in self._tapes:
+            tape.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._tape.__exit__(*exception)
+        for tape in reversed(self._tapes):
+            tape.__exit__(*exception)
 
     def gradient(self, loss: Tensor, parameters: list[Any], keep: bool) -> list[Tensor | None] | None:
-        self._tape.__exit__(None, None, None)  # the backward pass itself is not recorded
+        self.__exit__(None, None, None)  # the backward pass itself is not recorded
         try:
-            for tape in (self._tape, self._before):
-                found = tape.gradient([loss], parameters, [None], keep) if tape is not None else None
-                if found is not None:
-                    break
-            if not keep:
-                self._before, self._tape = self._tape, self._backend.autodiff.tape(persistent=True)
+            return self._tapes[0].gradient([loss], parameters, [None], keep)
         finally:
-            self._tape.__enter__()
-        return found
+            if not keep:
+                self._tapes = [self._tapes[-1], self._backend.autodiff.tape(persistent=True)]
+                counting.let_go()
+            self.__enter__()

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
+
+from tbptt.nn.native import modules_of
 
 
 def modes_of(model: Any) -> list[tuple[Any, bool]]:
     """Each part that has a mode, and which it is in: a part that was switched to evaluation by hand is to stay so."""
-    return [(part, part.training) for part in _parts(model) if isinstance(getattr(part, "training", None), bool)]
+    return [(part, part.training) for part in modules_of(model) if isinstance(getattr(part, "training", None), bool)]
 
 
 def restore_modes(modes: list[tuple[Any, bool]]) -> None:
     """Bring back what `modes_of` found."""
     for part, training in modes:
         part.training = training
-
-
-def _parts(model: Any) -> Iterator[Any]:
-    yield model
-    modules = getattr(model, "modules", None)
-    if callable(modules):
-        for part in modules():
-            if part is not model:
-                yield from _parts(part)

@@ -60,7 +60,10 @@ class Programs:
         program = self._made.get((name, key))
         if program is None:
             program = self._made[name, key] = self._backend.compilation.compile(function, self._mode, name)
-        return program(*arguments)
+        with (
+            self._backend.autodiff.no_grad()
+        ):  # the tape of manual optimization is open, and none of this is to be on it
+            return program(*arguments)
 
     def apply(self, gradients: Gradients, clip: Clip | None, rates: Any, donate: bool = False) -> None:
         """Clip and update: also the tail of the whole step, inside its program. `rates` may be a tensor."""
@@ -201,13 +204,25 @@ class OptimizerHandle:
 
         While gradients accumulate this is their mean so far, weighted by the elements that counted. It may be set.
         """
-        if self._gradients is None and self._mean.count:
-            self._gradients = self._mean.value()
-        return self._gradients
+        own = self._own()
+        if (
+            own is None and self._mean.count
+        ):  # what is held back is the optimizer's already, and not to be given to it again
+            return self._mean.value()
+        return own
 
     @gradients.setter
     def gradients(self, gradients: Gradients | None) -> None:
         self._gradients = None if gradients is None else list(gradients)
+
+    def _own(self) -> Gradients | None:
+        """What the coming `step` takes; what the user put beside the parameters (torch's ``loss.backward()``) included."""
+        if self._gradients is None and self._mean.count and self.hold == 1:
+            self._gradients = self._mean.value()
+        taken = self.optimizer.backend.interop.take_gradients(self.optimizer.parameters)
+        if taken is not None:
+            self.add(taken)
+        return self._gradients
 
     def gather(self, gradients: Gradients, weight: Any) -> None:
         """Take the gradients of a window into the mean, with their weight."""
@@ -215,13 +230,16 @@ class OptimizerHandle:
         self._gradients, self._clip = None, self._trainer_clip
 
     def add(self, gradients: Gradients, weight: Any = 1.0) -> None:
-        """Add the gradients of a backward pass of the user's own to those there are."""
-        self._gradients = gradients if self._gradients is None else self._programs.add(self._gradients, gradients)
-        self._weight, self._clip = weight, self._trainer_clip
+        """Add the gradients of a backward pass of the user's own, and their weight, to those there are."""
+        if self._gradients is None:
+            self._gradients, self._weight = gradients, weight
+        else:
+            self._gradients, self._weight = self._programs.add(self._gradients, gradients), self._weight + weight
+        self._clip = self._trainer_clip
 
     def clip(self, clip: Clip | None) -> None:
         """Clip the gradients there are, instead of clipping as the trainer was told."""
-        gradients = self.gradients
+        gradients = self._own()
         if clip is not None and gradients is not None:
             self._gradients = self._programs.clip(gradients, clip)
         self._clip = None
@@ -229,6 +247,7 @@ class OptimizerHandle:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients; of those that `step` is holding back until the next update nothing is lost."""
         self._gradients = None
+        self.optimizer.backend.interop.take_gradients(self.optimizer.parameters)
         if self.hold == 1:
             self._mean.clear()
 
@@ -289,8 +308,11 @@ class OptimizerHandle:
 
         def evaluate(recompute: bool) -> tuple[Any, Gradients]:
             losses.append(closure())
+            gradients = self._present()
+            if self.before_update is not None:
+                self.before_update()
             self.clip(self._clip)
-            return losses[-1], self._present()
+            return losses[-1], self._gradients or gradients
 
         self.optimizer.step_with(evaluate)
         self.optimizer.advance()
@@ -299,9 +321,7 @@ class OptimizerHandle:
         return losses[0]
 
     def _present(self) -> Gradients:
-        gradients = self.gradients
-        if gradients is None:  # on an engine that keeps gradients with parameters, the user may have put them there
-            gradients = self.optimizer.backend.interop.take_gradients(self.optimizer.parameters)
+        gradients = self._own()
         if gradients is None:
             raise ModuleProtocolError(
                 "optimizer.step() was called without gradients. Call self.manual_backward(loss) before it, and "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from tbptt.errors import ConfigurationError
@@ -32,14 +32,14 @@ class Schedulers:
             for interval in ("window", "batch", "epoch")
         }
 
-    def ended(self, interval: str, optimizer_idx: int | None = None) -> None:
-        """Say that a window (of that optimizer), batch or epoch is over: schedulers that are due step.
+    def ended(self, interval: str, optimizers: Collection[int]) -> None:
+        """Say that a window, batch or epoch is over in which these optimizers had their turn: schedulers that are due step.
 
         Raises:
             ConfigurationError: if a monitored value has not been logged.
         """
         for config in self._by_interval[interval]:
-            if optimizer_idx is not None and config.optimizer_idx != optimizer_idx:
+            if config.optimizer_idx not in optimizers:
                 continue
             config.count += 1
             if config.count % config.frequency == 0:

@@ -6,14 +6,13 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from tbptt import nn
 from tbptt.errors import ConfigurationError
 from tbptt.nn import weights
-from tbptt.nn.native import parameters_of
+from tbptt.nn.native import named_tensors_of, parameters_of
 from tbptt.trainer import checkpoint, connection
 from tbptt.trainer.automatic import Automatic
 from tbptt.trainer.configuration import Configuration, configure
@@ -34,10 +33,13 @@ _STAGES: dict[str, Stage] = {"validate": "validation", "test": "test", "predict"
 @contextmanager
 def _run(trainer: Any, hooks: Callable[[], Hooks]) -> Iterator[None]:
     """What holds around every stage: an exception reaches the callbacks first; loggers are closed and told how it ended."""
+    book = trainer.book
     try:
         yield
     except BaseException as error:
         trainer.in_batch = trainer.sanity_checking = False
+        with suppress(Exception):  # what ended the run may have left values that cannot be fetched
+            book.flush()
         try:
             hooks()("on_exception", error)
         finally:
@@ -112,24 +114,32 @@ class Fitting:
             for optimizer, program in zip(configuration.optimizers, programs, strict=True)
         ]
         schedulers = Schedulers(
-            configuration.schedulers,
+            configuration.schedulers if automatic else [],
             lambda: trainer.callback_metrics | trainer.book.step_metrics(),
             hooks.of_module("lr_scheduler_step"),
         )
         trainer.optimizers, trainer.handles = configuration.optimizers, handles
-        trainer.lr_scheduler_configs = schedulers.configs
+        trainer.lr_scheduler_configs = configuration.schedulers
         step, ground = self._step(hooks, ground, automatic, len(handles) > 1)
         trainer.train_step = step
         if automatic:
             accumulates = trainer.accumulate_grad_batches > 1 or trainer.accumulate_grad_windows > 1
             trainer.optimization = Automatic(
-                step, handles, programs, trainer.clip, hooks, schedulers, scale, accumulates, trainer.stepped
+                step,
+                handles,
+                programs,
+                trainer.clip,
+                hooks,
+                scale,
+                accumulates,
+                trainer.stepped,
+                trainer.profiler,
             )
         else:
             hold = math.inf if trainer.accumulate_grad_batches > 1 else trainer.accumulate_grad_windows
             for handle in handles:
                 handle.hold = hold
-            trainer.optimization = Manual(step, handles, hooks, schedulers, scale)
+            trainer.optimization = Manual(step, handles, hooks, scale)
         loop = FitLoop(
             trainer, model, hooks, ground, configuration, schedulers, trainer.optimization, source, limit, validation
         )
@@ -144,6 +154,7 @@ class Fitting:
             compile=trainer.compile if automatic else False,
             options=trainer.book.options,
             carries=ground.carries,
+            time_axis=ground.time_axis,
             several=several and automatic,
             keeps_extras=hooks.any("training_epoch_end", "on_window_end", "on_train_batch_end"),
             compute_dtype=trainer.compute_dtype,
@@ -187,7 +198,16 @@ class Fitting:
 
     def _check(self, configuration: Configuration) -> None:
         trainer = self._trainer
-        if configuration.frequencies and (trainer.accumulate_grad_batches > 1 or trainer.accumulate_grad_windows > 1):
+        if trainer.accumulate_grad_batches == trainer.accumulate_grad_windows == 1:
+            return
+        searching = [o for o in configuration.optimizers if getattr(o, "uses_closure", False)]
+        if searching:
+            raise ConfigurationError(
+                f"{type(searching[0].native).__name__} computes the loss again as it searches along a line, and of an accumulation "
+                f"only the last window is at hand then. Leave accumulate_grad_batches and accumulate_grad_windows at 1, or use "
+                f"another optimizer."
+            )
+        if configuration.frequencies:
             raise ConfigurationError(
                 "Optimizers that take turns ('frequency') do not accumulate gradients. Leave accumulate_grad_batches and "
                 "accumulate_grad_windows at 1, or let every optimizer see every batch."
@@ -258,7 +278,7 @@ class Evaluating:
             connection.prepare(model, trainer.parameter_dtype, trainer.device)
             ground = connection.ground_of(model, trainer)
             source = connection.source_of(stage, self._data, model, self._datamodule)
-            limit = limited(f"limit_{stage}_batches", trainer.limits[stage], source)
+            limit = limited(f"limit_{stage.removesuffix('idate')}_batches", trainer.limits[stage], source)
             loop = EvaluationLoop(trainer, model, hooks, ground, _STAGES[stage], source, limit)
             with self._weights(hooks):
                 metrics, predictions = loop.run()
@@ -271,7 +291,7 @@ class Evaluating:
         if self._path is None:
             yield
             return
-        named = nn.native.named_tensors_of(self._model)
+        named = named_tensors_of(self._model)
         with tempfile.TemporaryDirectory() as folder:
             own = Path(folder, "own.safetensors")
             weights.save(named, own)

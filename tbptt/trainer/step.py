@@ -17,6 +17,7 @@ import numpy as np
 
 from tbptt import autodiff, clock, counting, ops, precision, state, tree
 from tbptt.clock import Origin
+from tbptt.data.lengths import lengths_in
 from tbptt.errors import ModuleProtocolError
 from tbptt.protocols import Backend, Compiled
 from tbptt.trainer import logs
@@ -57,6 +58,7 @@ class Step:
         compile: ``"auto"``, True or False (`tbptt.protocols.Compilation`).
         options: where the options of logged names are remembered.
         carries: whether there are several windows a batch or a state between batches, so that `hiddens` must be returned.
+        time_axis: where the trainer was told that time is (`tbptt.windows`).
         several: whether there are several optimizers, so that a third argument is `optimizer_idx`.
         keeps_extras: whether anybody wants what the step returns besides loss and state.
         compute_dtype: what layers compute in where it is not the parameters' dtype.
@@ -70,6 +72,7 @@ class Step:
         compile: bool | str,
         options: dict[str, logs.Options],
         carries: bool,
+        time_axis: Tree = 1,
         end: Callable[..., Any] | None = None,
         several: bool = False,
         keeps_extras: bool = False,
@@ -88,8 +91,15 @@ class Step:
         self._carries = carries and self.takes_hiddens
         self._keeps_extras = keeps_extras
         self._compute_dtype = compute_dtype
+        self._time_axis = time_axis
+        self._predicts = function.__name__ == "predict_step"
         self._programs: dict[tuple[str, int], Compiled] = {}
         self._probe = backend.compilation.compile(function, compile, self.name)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the engine makes programs of it."""
+        return self._probe.bakes_numbers
 
     @property
     def arguments(self) -> list[str]:
@@ -115,7 +125,7 @@ class Step:
 
     def input(self, numbers: Any, dtype: str) -> Any:
         """Numbers as an argument of a program: a tensor where the engine would bake them in."""
-        if self._probe.bakes_numbers:
+        if self.is_compiled:
             return self.backend.tensors.asarray(np.array(numbers, dtype=dtype))
         return numbers
 
@@ -155,7 +165,7 @@ class Step:
         """
         known = {"batch": window, "batch_idx": numbers[3], "optimizer_idx": optimizer_idx, "hiddens": hiddens}
         arguments = [known[self._offered[place]] for place in self._places]
-        origin, elements = Origin(numbers[0], numbers[1], numbers[2]), elements_of(window)
+        origin, elements = Origin(numbers[0], numbers[1], numbers[2]), self.elements(window)
         collecting: AbstractContextManager[logs.Values] = nullcontext({})
         if collect:
             collecting = logs.collecting(self._options, elements)
@@ -178,6 +188,10 @@ class Step:
             elements if counted is None else counted,
         )
 
+    def elements(self, window: Tree) -> int | Tensor:
+        """What a loss weighs that nobody counted (`elements_of`)."""
+        return elements_of(window, self._time_axis)
+
     def computing(self) -> AbstractContextManager[Any]:
         """In it layers compute in the trainer's precision."""
         return precision.computing_in(self._compute_dtype) if self._compute_dtype else nullcontext()
@@ -185,6 +199,8 @@ class Step:
     def parse(self, output: Any, loss_needed: bool) -> tuple[Any, Tree, Tree]:
         """Loss, state and the rest of what the step returned: a loss, ``(loss, hiddens)``, or a dict of them."""
         loss, hiddens, extras, returned = output, None, None, False
+        if self._predicts and not self.takes_hiddens:
+            return None, None, output
         if isinstance(output, dict):
             loss, hiddens, returned = output.get("loss"), output.get("hiddens"), "hiddens" in output
             extras = {name: value for name, value in output.items() if name not in ("loss", "hiddens")}
@@ -202,7 +218,7 @@ class Step:
                 f"{self.name} takes hiddens but did not return them, so the next window would start from nothing. Return "
                 f"{{'loss': loss, 'hiddens': hiddens}} or (loss, hiddens)."
             )
-        if not loss_needed and not _is_scalar(loss):
+        if not loss_needed and (self._predicts or not _is_scalar(loss)):
             loss, extras = None, extras if isinstance(output, dict) else loss
         return loss, hiddens, extras
 
@@ -229,8 +245,13 @@ def _is_scalar(value: Any) -> bool:
     return ops.is_tensor(value) and all(size == 1 for size in tuple(value.shape))
 
 
-def elements_of(window: Tree) -> int:
-    """Rows times steps of the first leaf that has both."""
+def elements_of(window: Tree, time_axis: Tree = 1) -> int | Tensor:
+    """What a mean over a window is taken over if nobody says: the steps its rows have by their lengths, where it brings any; else
+    rows times steps of the first leaf that has both.
+    """
+    lengths = lengths_in(window, time_axis)
+    if lengths:
+        return ops.sum(ops.asarray(lengths[0]))
     for leaf in tree.leaves(window):
         shape = tuple(getattr(leaf, "shape", ()))
         if len(shape) > 1:

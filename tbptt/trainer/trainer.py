@@ -168,7 +168,9 @@ class Trainer:
         self.overfit_batches = limit("overfit_batches", overfit_batches)
         if self.overfit_batches:
             self.limits |= {"fit": self.overfit_batches, "validate": self.overfit_batches}
-        self.fast_dev_run = whole("fast_dev_run", int(fast_dev_run), 0)
+        self.fast_dev_run = (
+            int(fast_dev_run) if fast_dev_run in (True, False) else whole("fast_dev_run", fast_dev_run, 1)
+        )
         self.val_check_interval = arguments.interval("val_check_interval", val_check_interval)
         self.check_val_every_n_epoch = (
             None if check_val_every_n_epoch is None else whole("check_val_every_n_epoch", check_val_every_n_epoch, 1)

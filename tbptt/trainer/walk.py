@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from tbptt import data
 from tbptt.clock import Origin
-from tbptt.errors import ConfigurationError
+from tbptt.errors import ConfigurationError, DataError
 from tbptt.protocols import Backend
 from tbptt.schedules import Schedule
 from tbptt.types import Tree
@@ -104,6 +104,10 @@ def walk(source: Any, ground: Ground, epoch: int, limit: int | None = None) -> I
             device=ground.device,
             float_dtype=ground.float_dtype,
         )
+        if windowed.batch_size == 0:
+            raise DataError(
+                f"Batch {batch_idx} has no rows, so there is nothing to compute from. Leave empty batches out (drop_last=True)."
+            )
         pieces = list(ground.split(batch)) if ground.split else None
         if pieces == []:
             raise ConfigurationError(
