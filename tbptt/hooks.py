@@ -3,7 +3,8 @@
     fit         prepare_data · configure_callbacks · on_fit_start · setup("fit") · configure_optimizers ·
                 on_pretrain_routine_start · on_pretrain_routine_end · (sanity validation) · on_train_start · epochs ·
                 on_train_end · on_fit_end · teardown("fit")
-    epoch       on_epoch_start · on_train_epoch_start · batches · training_epoch_end · on_train_epoch_end · on_epoch_end
+    epoch       on_epoch_start · on_train_epoch_start · batches · (validation, where it is due at the end) · training_epoch_end ·
+                on_train_epoch_end · on_epoch_end
     batch       on_train_batch_start (returning -1 ends the epoch) · windows · on_train_batch_end · (validation, where due)
     window      on_window_start · on_before_batch_transfer · transfer_batch_to_device · on_after_batch_transfer · then, for each
                 optimizer, training_step · on_before_zero_grad · optimizer_zero_grad · on_before_backward · backward ·

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -101,7 +102,9 @@ class _Program:
             self._outputs = [i for i, x in enumerate(results) if isinstance(x, tf.Tensor | tf.Variable)]
             return [tf.convert_to_tensor(results[i]) for i in self._outputs]
 
-        self._run = tf.function(flat, jit_compile=xla, autograph=False)
+        # As a partial each program is a function of its own: TensorFlow counts traces by code, and would warn of the programs of
+        # other signatures as if this one were traced again and again.
+        self._run = tf.function(functools.partial(flat), jit_compile=xla, autograph=False)
 
     def __call__(self, leaves: list[Any]) -> Any:
         tensors = self._run(*[leaves[i] for i in self._slots])

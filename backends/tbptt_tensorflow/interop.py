@@ -147,7 +147,7 @@ def _named(module: Any, variables: list[Any]) -> list[tuple[str, Any]]:
     # ("lstm_3/kernel") and says nothing here.
     paths = [getattr(v, "path", v.name).removeprefix(f"{module.name}/").removesuffix(":0") for v in variables]
     own = _own_names(module)
-    names = [".".join(own.get(part, part) for part in path.split("/")) for path in paths]
+    names = [".".join([own.get(part, part) for part in str(path).split("/")]) for path in paths]
     return [(name, unwrap_parameter(v)) for name, v in zip(names, variables, strict=True)]
 
 

@@ -28,6 +28,7 @@ class FakeTrainer:
         self.current_epoch = self.global_step = self.batch_idx = self.window_idx = 0
         self.num_windows: int | None = None
         self.num_training_batches: int | None = None
+        self.num_evaluation_batches: int | None = None
         self.should_stop = self.sanity_checking = self.fast_dev_run = False
         vars(self).update(settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -410,6 +411,16 @@ class Long(tbptt.Module):
         return optim.SGD(self.parameters(), lr=1e-3)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small operations wait for one another on a machine with other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_memory_does_not_grow_over_the_windows_of_a_step(backend: Backend) -> None:
     model, _ = fit(Long, [np.ones((1, 220, 1))], truncated_bptt_steps=None)
     (memory_early, alive_early), (memory_late, alive_late) = model.seen
