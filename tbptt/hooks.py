@@ -9,7 +9,7 @@
     window      on_window_start · on_before_batch_transfer · transfer_batch_to_device · on_after_batch_transfer · then, for each
                 optimizer, training_step · on_before_zero_grad · optimizer_zero_grad · on_before_backward · backward ·
                 on_after_backward · on_before_optimizer_step · configure_gradient_clipping · optimizer_step ·
-                (scheduler steps due) · then on_window_end
+                then (scheduler steps due) · on_window_end
     validation  on_validation_model_eval · gradients off · on_validation_start · on_epoch_start · on_validation_epoch_start ·
                 per batch on_validation_batch_start · (per window the transfer hooks and validation_step) ·
                 on_validation_batch_end · then validation_epoch_end · on_validation_epoch_end · on_epoch_end ·

@@ -36,7 +36,7 @@ def cross_entropy(
         weight: (C,), of each class; the mean then divides by the sum of the weights of the targets that count.
         ignore_index: targets of this value count for nothing.
         label_smoothing: ε; the target distribution is (1 − ε)·one-hot + ε/C.
-        reduction: ``"mean"`` over the targets that count (NaN if none does), ``"sum"`` or ``"none"``.
+        reduction: ``"mean"`` over the targets that count (NaN with a gradient of 0 if none does), ``"sum"`` or ``"none"``.
         lengths: see above.
 
     Raises:
@@ -201,6 +201,9 @@ def _reduce(losses: Tensor, reduction: Reduction, inside: Tensor | None = None) 
 
 
 def _mean(losses: Tensor, count: Tensor, lengths: Any) -> Tensor:
-    """Σ losses / count, and the count noted. Where rows have lengths all of them may have ended: then 0, not NaN."""
-    divisor = count if lengths is None else ops.where(ops.equal(count, 0), 1, count)
-    return counting.note(ops.divide(ops.sum(losses), divisor), count)
+    """Σ losses / count, and the count noted. Of nothing it is NaN, or 0 where rows have lengths, and its gradient 0 either way:
+    a window in which every target is ignored, or every row has ended, is no reason to lose the parameters.
+    """
+    nothing = ops.equal(count, 0)
+    mean = ops.divide(ops.sum(losses), ops.where(nothing, 1, count))
+    return counting.note(mean if lengths is not None else ops.where(nothing, math.nan, mean), count)

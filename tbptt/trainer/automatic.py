@@ -32,6 +32,8 @@ class Outcome(NamedTuple):
     hiddens: Tree
     loss: Tensor | None
     logged: logs.Values
+    weight: Tensor | int
+    """How many elements the loss is a mean over."""
     outputs: list[dict[str, Any]]
     """For each optimizer in turn its loss and what else the step returned."""
     stepped: list[int]
@@ -107,7 +109,7 @@ class Automatic:
             extras = result.extras if isinstance(result.extras, dict) else {}
             outputs.append({**extras, "loss": result.loss})
         assert result is not None  # somebody is always in turn
-        return Outcome(result.hiddens, result.loss, logged, outputs, stepped)
+        return Outcome(result.hiddens, result.loss, logged, result.weight, outputs, stepped)
 
     def _whole(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
         index = self.in_turn if self._several else None

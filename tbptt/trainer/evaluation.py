@@ -6,16 +6,16 @@ import copy
 import dataclasses
 from typing import Any, Literal
 
-from tbptt import ops, state
+from tbptt import state
 from tbptt.nn.native import set_mode
 from tbptt.trainer.dispatch import Hooks, overridden
 from tbptt.trainer.logs import LogBook, Place
 from tbptt.trainer.modes import modes_of, restore_modes
 from tbptt.trainer.outputs import join
-from tbptt.trainer.step import Result, Step
+from tbptt.trainer.step import Step
 from tbptt.trainer.transfer import transferred
 from tbptt.trainer.walk import Ground, count_batches, walk
-from tbptt.types import Tensor, Tree
+from tbptt.types import Tree
 
 Stage = Literal["validation", "test", "predict"]
 
@@ -137,7 +137,7 @@ class EvaluationLoop:
                 result = self.step.evaluate(self.step.call(window, hiddens, piece.origin, stretch.batch_idx))
                 hiddens = result.hiddens
                 place = Place(trainer.current_epoch, stretch.batch_idx, piece.number)
-                self._book.add(place, _judged(result), result.logged)
+                self._book.add(place, result.loss, result.logged, weight=result.weight)
                 if self._wants_outputs:
                     last = self._outputs(result)
                     if stage == "predict":
@@ -160,10 +160,3 @@ class EvaluationLoop:
 
     def _time_axis(self) -> int:
         return self._ground.time_axis if isinstance(self._ground.time_axis, int) else 1
-
-
-def _judged(result: Result) -> Tensor | None:
-    """The loss that must be finite: the mean of a window in which nothing counts is none of the epoch's, whatever it is."""
-    if result.loss is None or not ops.is_tensor(result.weight):
-        return result.loss
-    return ops.where(ops.equal(result.weight, 0), ops.zeros_like(result.loss), result.loss)

@@ -153,7 +153,8 @@ class FitLoop:
                 outcome = self._optimization(window, hiddens, piece.origin, turn, optimizers)
             hiddens = outcome.hiddens
             place = Place(trainer.current_epoch, batch_idx, piece.number)
-            book.add(place, outcome.loss, outcome.logged, trainer.step_to_log(steps_before))
+            step = trainer.step_to_log(steps_before)
+            book.add(place, outcome.loss, outcome.logged, step, outcome.weight)
             self._schedulers.ended("window", outcome.stepped)  # after the book, which may have what one of them follows
             if outputs is not None:
                 outputs.add(outcome.outputs)

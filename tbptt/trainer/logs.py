@@ -105,6 +105,7 @@ class Place(NamedTuple):
 class _Waiting(NamedTuple):
     place: Place
     loss: Tensor | None
+    weight: Tensor | Number
     values: list[tuple[str, Weighted]]
     names: list[str]
     """What was logged in this window and has been fetched before the others."""
@@ -153,11 +154,21 @@ class LogBook:
         if len(self._at_hand) >= self.GROUP:  # a loop over many windows in one step
             self.flush()
 
-    def add(self, place: Place, loss: Tensor | None, values: Values, step: int | None = None) -> None:
-        """Take the loss of a window, what it logged, and the optimizer step under which loggers get it (None: not at all)."""
+    def add(
+        self,
+        place: Place,
+        loss: Tensor | None,
+        values: Values,
+        step: int | None = None,
+        weight: Tensor | Number = 1,
+    ) -> None:
+        """Take the loss of a window, with its weight, and what the window logged.
+
+        Under `step`, an optimizer step, loggers get it; not at all if it is None.
+        """
         if len(self._waiting) >= self.GROUP:  # before this window joins them: its last hooks are still to come
             self._fetch()
-        self._waiting.append(_Waiting(place, loss, [*values.items(), *self._at_hand], self._names, step))
+        self._waiting.append(_Waiting(place, loss, weight, [*values.items(), *self._at_hand], self._names, step))
         self._at_hand, self._names = [], []
         self._in_window, self._step = False, step
 
@@ -178,8 +189,9 @@ class LogBook:
 
     def _fetch(self) -> None:
         while self._waiting:  # one after the other, so that an interruption loses none
-            place, loss, values, names, step = self._waiting[0]
-            if loss is not None and not math.isfinite(float(loss)):
+            place, loss, weight, values, names, step = self._waiting[0]
+            # the mean of a window in which nothing counts is a mean of nothing
+            if loss is not None and not math.isfinite(float(loss)) and float(weight):
                 raise NonFiniteError(
                     f"The loss became {float(loss)} in epoch {place.epoch}, batch {place.batch}, window {place.window}. "
                     f"Lower the learning rate, clip gradients (gradient_clip_val=1.0), or look for such values in the data."

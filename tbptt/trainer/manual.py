@@ -48,7 +48,7 @@ class Manual:
                 handle.flush()
         loss = None if result.loss is None else autodiff.stop_gradient(result.loss)
         extras = result.extras if isinstance(result.extras, dict) else {}
-        return Outcome(result.hiddens, loss, result.logged, [{**extras, "loss": loss}], [])
+        return Outcome(result.hiddens, loss, result.logged, result.weight, [{**extras, "loss": loss}], [])
 
     def finish(self, epoch: int, batch_idx: int) -> list[int]:
         """Update with what is held back, where an epoch ended early."""

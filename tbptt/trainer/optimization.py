@@ -60,9 +60,8 @@ class Programs:
         program = self._made.get((name, key))
         if program is None:
             program = self._made[name, key] = self._backend.compilation.compile(function, self._mode, name)
-        with (
-            self._backend.autodiff.no_grad()
-        ):  # the tape of manual optimization is open, and none of this is to be on it
+        # The tape of manual optimization is open, and none of this is to be on it.
+        with self._backend.autodiff.no_grad():
             return program(*arguments)
 
     def apply(self, gradients: Gradients, clip: Clip | None, rates: Any, donate: bool = False) -> None:

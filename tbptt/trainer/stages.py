@@ -104,6 +104,18 @@ class Fitting:
         trainer.validation_every = self._validation_every(trainer.num_training_batches)
         validation = self._validation_loop(hooks, ground)
         trainer.has_validation = validation is not None
+        optimization, configuration, schedulers, ground = self._optimization(hooks, ground)
+        trainer.optimization = optimization
+        loop = FitLoop(
+            trainer, model, hooks, ground, configuration, schedulers, optimization, source, limit, validation
+        )
+        return loop, validation
+
+    def _optimization(
+        self, hooks: Hooks, ground: Ground
+    ) -> tuple[Automatic | Manual, Configuration, Schedulers, Ground]:
+        """What runs a window, the optimizers it was made of, their schedulers, and how batches are cut for it."""
+        trainer, model = self._trainer, self._model
         automatic = getattr(model, "automatic_optimization", True)
         configuration = configure(model, ground.backend, parameters_of(model), automatic)
         self._check(configuration)
@@ -114,7 +126,7 @@ class Fitting:
             for optimizer, program in zip(configuration.optimizers, programs, strict=True)
         ]
         schedulers = Schedulers(
-            configuration.schedulers if automatic else [],
+            configuration.schedulers if automatic else [],  # in manual optimization they are the module's to step
             lambda: trainer.callback_metrics | trainer.book.step_metrics(),
             hooks.of_module("lr_scheduler_step"),
         )
@@ -122,28 +134,17 @@ class Fitting:
         trainer.lr_scheduler_configs = configuration.schedulers
         step, ground = self._step(hooks, ground, automatic, len(handles) > 1)
         trainer.train_step = step
+        accumulates = trainer.accumulate_grad_batches > 1 or trainer.accumulate_grad_windows > 1
+        optimization: Automatic | Manual
         if automatic:
-            accumulates = trainer.accumulate_grad_batches > 1 or trainer.accumulate_grad_windows > 1
-            trainer.optimization = Automatic(
-                step,
-                handles,
-                programs,
-                trainer.clip,
-                hooks,
-                scale,
-                accumulates,
-                trainer.stepped,
-                trainer.profiler,
+            optimization = Automatic(
+                step, handles, programs, trainer.clip, hooks, scale, accumulates, trainer.stepped, trainer.profiler
             )
         else:
-            hold = math.inf if trainer.accumulate_grad_batches > 1 else trainer.accumulate_grad_windows
             for handle in handles:
-                handle.hold = hold
-            trainer.optimization = Manual(step, handles, hooks, scale)
-        loop = FitLoop(
-            trainer, model, hooks, ground, configuration, schedulers, trainer.optimization, source, limit, validation
-        )
-        return loop, validation
+                handle.hold = math.inf if trainer.accumulate_grad_batches > 1 else trainer.accumulate_grad_windows
+            optimization = Manual(step, handles, hooks, scale)
+        return optimization, configuration, schedulers, ground
 
     def _step(self, hooks: Hooks, ground: Ground, automatic: bool, several: bool) -> tuple[Step, Ground]:
         trainer, model = self._trainer, self._model

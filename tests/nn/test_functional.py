@@ -129,3 +129,12 @@ def test_shapes_that_would_broadcast_are_refused(backend: Backend) -> None:
         functional.cross_entropy(ops.zeros((2, 7, 5)), np.zeros((2, 5), int))
     with pytest.raises(ConfigurationError, match="'mean', 'sum' or 'none'"):
         functional.l1_loss(ops.zeros(2), ops.zeros(2), "average")  # type: ignore[arg-type]
+
+
+def test_a_mean_over_nothing_has_no_gradient(backend: Backend) -> None:
+    """So that a window whose targets are all padding leaves the parameters as they are."""
+    logits = tbptt.nn.Parameter(np.ones((2, 3, 4)))
+    with tbptt.GradientTape() as tape:
+        loss = functional.cross_entropy(logits * 2.0, np.full((2, 3), -100))
+    assert np.isnan(value(tbptt.stop_gradient(loss)))
+    assert not np.any(ops.to_numpy(tape.gradient(loss, logits)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -243,6 +244,21 @@ def test_a_model_gets_its_mode_back_and_validation_runs_in_evaluation_mode(backe
     fit(model, BATCHES, BATCHES, truncated_bptt_steps=3)
     assert model.training
     assert modes and not any(modes)
+
+
+def test_a_window_whose_targets_are_all_padding_changes_nothing(backend: Backend) -> None:
+    inputs, targets = tokens(3, 20)
+    padded = np.where(np.arange(20) // 5 == 2, -100, targets)  # the third window of four has no target
+    sgd = partial(CharLM, dropout=0.0, optimizer=lambda p: optim.SGD(p, lr=1e-2))
+    losses, after, trainer = train(backend.name, sgd, [(inputs, padded)], 5, gradient_clip_val=None)
+    assert np.isnan(losses[2]) and np.isfinite(losses[:2] + losses[3:]).all()
+    assert all(np.isfinite(value).all() for value in after.values())
+    epoch_mean = trainer.callback_metrics["train_loss"]
+    assert np.isfinite(epoch_mean)
+    two, before, _ = train(backend.name, sgd, [(inputs, padded)], 5, gradient_clip_val=None, max_steps=2)
+    three, still, _ = train(backend.name, sgd, [(inputs, padded)], 5, gradient_clip_val=None, max_steps=3)
+    assert two == losses[:2] and len(three) == 3
+    assert all(np.array_equal(before[name], still[name]) for name in before)
 
 
 def test_native_layers_as_children_train_on_their_engine(backend: Backend) -> None:
