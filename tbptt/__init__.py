@@ -3,17 +3,34 @@
 Importing this package imports neither engine: the first tensor, module or question does.
 """
 
-from tbptt import callbacks, data, errors, loggers, nn, ops, optim, schedules, tree
+from typing import TYPE_CHECKING
+
+from tbptt import data, errors, lazily, nn, ops, optim, schedules, tree
 from tbptt.autodiff import GradientTape, no_grad, stop_gradient
 from tbptt.backends import current_backend, current_device, use_backend
-from tbptt.callbacks import Callback, ProgressBar
 from tbptt.data import DataModule, Padded
 from tbptt.dtypes import default_dtype, set_default_dtype
-from tbptt.module import Module
 from tbptt.random import seed_everything
 from tbptt.state import detach, reset_rows
-from tbptt.trainer import Trainer
 from tbptt.windowing import windows
+
+if TYPE_CHECKING:
+    from tbptt import callbacks, loggers
+    from tbptt.callbacks import Callback, ProgressBar
+    from tbptt.module import Module
+    from tbptt.trainer import Trainer
+
+__getattr__ = lazily.imported(
+    "tbptt",
+    {
+        "Callback": "tbptt.callbacks",
+        "Module": "tbptt.module",
+        "ProgressBar": "tbptt.callbacks",
+        "Trainer": "tbptt.trainer",
+        "callbacks": "tbptt",
+        "loggers": "tbptt",
+    },
+)
 
 __version__ = "0.1.0"
 

@@ -21,7 +21,7 @@ _WORD = 0xFFFFFFFF
 _FIRST, _SECOND = 0x21F0AAAD, 0x735A2D97
 
 _seed = DEFAULT_SEED
-_generator = np.random.default_rng(DEFAULT_SEED)
+_generator: np.random.Generator | None = None  # made when something is drawn: importing NumPy's generators takes time
 _layers = 0
 
 
@@ -45,6 +45,9 @@ def seed_everything(seed: int) -> int:
 
 def generator() -> np.random.Generator:
     """The generator weights are drawn from."""
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng(_seed)
     return _generator
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -265,7 +264,7 @@ def _look_up(text: str, table: Array, vocabulary: str, where: str) -> Array:
 
 def _encode_to_file(pieces: _Pieces, table: Array, vocabulary: str) -> Array:
     dtype = np.min_scalar_type(max(len(vocabulary) - 1, 0))
-    with tempfile.TemporaryFile() as file:
+    with _nameless() as file:
         for path, piece in pieces:
             file.write(_look_up(piece, table, vocabulary, str(path)).astype(dtype, copy=False).data)
         return _map(file, dtype)
@@ -275,7 +274,7 @@ def _map_bytes(files: Sequence[Path], limit: int | None) -> Array:
     if len(files) == 1:
         with files[0].open("rb") as file:
             return _map(file, np.dtype(np.uint8))[:limit]
-    with tempfile.TemporaryFile() as gathered:
+    with _nameless() as gathered:
         left = limit
         for path in files:
             with path.open("rb") as file:
@@ -283,6 +282,13 @@ def _map_bytes(files: Sequence[Path], limit: int | None) -> Array:
                     gathered.write(piece)
                     left = None if left is None else left - len(piece)
         return _map(gathered, np.dtype(np.uint8))
+
+
+def _nameless() -> IO[bytes]:
+    """A file that is gone when it is closed."""
+    import tempfile  # here: it imports a dozen modules that `import tbptt` can do without
+
+    return tempfile.TemporaryFile()
 
 
 def _map(file: IO[bytes], dtype: np.dtype[Any]) -> Array:

@@ -1,6 +1,8 @@
 """Optimizers, their schedulers, gradient clipping: one definition on every engine, torch's formulas and argument names."""
 
-from tbptt.optim import lr_scheduler
+from typing import TYPE_CHECKING
+
+from tbptt import lazily
 from tbptt.optim.adagrad import Adagrad
 from tbptt.optim.adam import Adam, AdamW
 from tbptt.optim.base import Optimizer
@@ -8,6 +10,11 @@ from tbptt.optim.clipping import clip_by_global_norm, clip_by_value, global_norm
 from tbptt.optim.groups import Group, Rate
 from tbptt.optim.rmsprop import RMSprop
 from tbptt.optim.sgd import SGD
+
+if TYPE_CHECKING:
+    from tbptt.optim import lr_scheduler
+
+__getattr__ = lazily.imported("tbptt.optim", {"lr_scheduler": "tbptt.optim"})
 
 __all__ = [
     "SGD",

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from tbptt.protocols.autodiff import Autodiff
-from tbptt.protocols.compilation import Compilation
-from tbptt.protocols.devices import Devices
-from tbptt.protocols.interop import Interop
-from tbptt.protocols.optimizers import Optimizers
-from tbptt.protocols.recurrence import Recurrence
-from tbptt.protocols.tensors import Tensors
+if TYPE_CHECKING:
+    from tbptt.protocols.autodiff import Autodiff
+    from tbptt.protocols.compilation import Compilation
+    from tbptt.protocols.devices import Devices
+    from tbptt.protocols.interop import Interop
+    from tbptt.protocols.optimizers import Optimizers
+    from tbptt.protocols.recurrence import Recurrence
+    from tbptt.protocols.tensors import Tensors
 
 
 @dataclass(frozen=True)

@@ -18,12 +18,13 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 TRAINING = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 import numpy as np
 import tbptt
 from tbptt import nn, optim
 from tbptt.loggers import CSVLogger, TensorBoardLogger
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where the tests were started in the background
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # this terminal's ctrl-C is for this process
 
 
