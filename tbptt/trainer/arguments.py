@@ -54,6 +54,15 @@ OLD_ARGUMENTS = {
     "auto_scale_batch_size": "the data's batch_size=",
 }
 
+OLD_CALLS = {
+    ("fit", "train_dataloader"): "train_dataloaders=",
+    ("fit", "val_dataloader"): "val_dataloaders=",
+    ("fit", "ckpt_path"): "nothing yet: a checkpoint holds weights, and load_from_checkpoint of the module reads them",
+    ("validate", "val_dataloaders"): "dataloaders=",
+    ("test", "test_dataloaders"): "dataloaders=",
+    ("predict", "predict_dataloaders"): "dataloaders=",
+}
+
 OLD_METHODS = {
     "training_end": "training_step_end",
     "validation_end": "validation_epoch_end",
@@ -101,6 +110,21 @@ def refuse(unknown: dict[str, Any], known: list[str]) -> None:
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"Did you mean {near[0]}=?" if near else f"It takes {', '.join(known)}."
         raise ConfigurationError(f"Trainer has no argument {name!r}. {hint}")
+
+
+def refuse_in_call(method: str, unknown: dict[str, Any]) -> None:
+    """`refuse`, for ``trainer.fit(...)`` and its like.
+
+    Raises:
+        ConfigurationError: with the new spelling of an old one.
+    """
+    for name in unknown:
+        new = OLD_CALLS.get((method, name))
+        known = "model, train_dataloaders, val_dataloaders, datamodule"
+        if method != "fit":
+            known = "model, dataloaders, ckpt_path, datamodule"
+        hint = f"Now: {new}." if new else f"It takes {known}."
+        raise ConfigurationError(f"trainer.{method}() has no argument {name!r}. {hint}")
 
 
 def refuse_old_methods(owner: Any) -> None:

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from tbptt import schedules
 from tbptt.callbacks import Callback, ProgressBar
 from tbptt.errors import ConfigurationError, ModuleProtocolError
 from tbptt.loggers import as_loggers
-from tbptt.trainer import arguments, checkpoint, logs
+from tbptt.trainer import arguments, checkpoint
 from tbptt.trainer.arguments import limit, whole
-from tbptt.trainer.automatic import Automatic
-from tbptt.trainer.logs import LogBook
-from tbptt.trainer.manual import Manual
-from tbptt.trainer.optimization import ClipAlgorithm, OptimizerHandle, checked_clip
+from tbptt.trainer.dispatch import Hooks
+from tbptt.trainer.optimization import ClipAlgorithm, checked_clip
 from tbptt.trainer.profiler import Profiler, as_profiler
+from tbptt.trainer.running import Running
 from tbptt.trainer.stages import Evaluating, Fitting
-from tbptt.trainer.step import Step
 from tbptt.trainer.walk import StateCarry
-from tbptt.types import Tensor, Tree
-
-Item = TypeVar("Item")
+from tbptt.types import Tree
 
 
-class Trainer:
+class Trainer(Running):
     """Trains a module window by window, on whichever engine its parameters belong to.
 
     Args:
@@ -197,25 +192,6 @@ class Trainer:
             self.callbacks.append(ProgressBar())
         if self.fast_dev_run:
             self._shorten(self.fast_dev_run)
-        self.callback_metrics: dict[str, float] = {}
-        self.logged_metrics: dict[str, float] = {}
-        self.current_epoch = self.batch_idx = self.window_idx = self.global_step = 0
-        self.num_windows = 0
-        self.num_training_batches: int | None = None
-        self.num_evaluation_batches: int | None = None
-        self.validation_every: int | None = None
-        self.has_validation = False
-        self.should_stop = False
-        self.sanity_checking = False
-        self.in_batch = False
-        self.model: Any = None
-        self.optimizers: list[Any] = []
-        self.handles: list[OptimizerHandle] = []
-        self.lr_scheduler_configs: list[Any] = []
-        self.optimization: Automatic | Manual | None = None
-        self.train_step: Step | None = None
-        self.place: Any = None
-        self.book = LogBook(step_default=True, epoch_default=False)
 
     def _shorten(self, batches: int) -> None:
         self.max_epochs, self.max_steps, self.num_sanity_val_steps = 1, -1, 0
@@ -223,10 +199,13 @@ class Trainer:
         self.loggers = []
         self.val_check_interval, self.check_val_every_n_epoch = 1.0, 1
 
-    # --- what it does -------------------------------------------------------------------------------------------------
-
     def fit(
-        self, model: Any, train_dataloaders: Any = None, val_dataloaders: Any = None, datamodule: Any = None
+        self,
+        model: Any,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: Any = None,
+        **unknown: Any,
     ) -> None:
         """Train.
 
@@ -243,10 +222,16 @@ class Trainer:
             DataError: if there is no data.
             NonFiniteError: if a loss becomes NaN or infinite.
         """
+        arguments.refuse_in_call("fit", unknown)
         Fitting(self, model, train_dataloaders, val_dataloaders, datamodule).run()
 
     def validate(
-        self, model: Any = None, dataloaders: Any = None, ckpt_path: Any = None, datamodule: Any = None
+        self,
+        model: Any = None,
+        dataloaders: Any = None,
+        ckpt_path: Any = None,
+        datamodule: Any = None,
+        **unknown: Any,
     ) -> list[dict[str, float]]:
         """Run ``validation_step`` over the data without gradients, with a state of its own.
 
@@ -260,19 +245,31 @@ class Trainer:
         Returns:
             What was logged, reduced over the epoch, by name, in a list of one (as in Lightning); in `callback_metrics` too.
         """
+        arguments.refuse_in_call("validate", unknown)
         return Evaluating(self, "validate", model, dataloaders, ckpt_path, datamodule).run()[0]
 
     def test(
-        self, model: Any = None, dataloaders: Any = None, ckpt_path: Any = None, datamodule: Any = None
+        self,
+        model: Any = None,
+        dataloaders: Any = None,
+        ckpt_path: Any = None,
+        datamodule: Any = None,
+        **unknown: Any,
     ) -> list[dict[str, float]]:
         """Run ``test_step``: `validate`'s arguments and answer.
 
         After a fit of this model with a `ModelCheckpoint`, the weights are the best ones unless `ckpt_path` says otherwise.
         """
+        arguments.refuse_in_call("test", unknown)
         return Evaluating(self, "test", model, dataloaders, ckpt_path, datamodule).run()[0]
 
     def predict(
-        self, model: Any = None, dataloaders: Any = None, ckpt_path: Any = None, datamodule: Any = None
+        self,
+        model: Any = None,
+        dataloaders: Any = None,
+        ckpt_path: Any = None,
+        datamodule: Any = None,
+        **unknown: Any,
     ) -> list[Tree]:
         """Run ``predict_step``: by default the module called on each batch.
 
@@ -281,135 +278,13 @@ class Trainer:
         Returns:
             The predictions of each batch, a tree of tensors: those of its windows joined in the order of time.
         """
+        arguments.refuse_in_call("predict", unknown)
         return Evaluating(self, "predict", model, dataloaders, ckpt_path, datamodule).run()[1]
 
     def save_checkpoint(self, filepath: str | os.PathLike[str]) -> None:
         """Write weights, hyperparameters and counters of the model, to be read by ``load_from_checkpoint`` on either engine."""
-        from tbptt.trainer.dispatch import Hooks
-
         counters = {"epoch": self.current_epoch, "global_step": self.global_step}
         checkpoint.save(filepath, self._model(), Hooks(self, self.model, self.callbacks), counters)
-
-    # --- what modules and callbacks ask of it -------------------------------------------------------------------------
-
-    @property
-    def progress_bar_metrics(self) -> dict[str, float]:
-        """The latest fetched values of what was logged with ``prog_bar=True``."""
-        return self.book.shown()
-
-    @property
-    def progress_bar(self) -> Any:
-        """The callback that shows progress; None without one."""
-        return next((callback for callback in self.callbacks if isinstance(callback, ProgressBar)), None)
-
-    @property
-    def checkpoint_callback(self) -> Any:
-        """The first `ModelCheckpoint`; None without one."""
-        from tbptt.callbacks import ModelCheckpoint
-
-        return next((callback for callback in self.callbacks if isinstance(callback, ModelCheckpoint)), None)
-
-    @property
-    def early_stopping_callback(self) -> Any:
-        """The first `EarlyStopping`; None without one."""
-        from tbptt.callbacks import EarlyStopping
-
-        return next((callback for callback in self.callbacks if isinstance(callback, EarlyStopping)), None)
-
-    @property
-    def logger(self) -> Any:
-        """The first logger; None without one."""
-        return self.loggers[0] if self.loggers else None
-
-    @property
-    def precision(self) -> str:
-        """Of parameters and arithmetic: ``"32-true"``, ``"64-true"``, ``"bf16-mixed"`` or ``"16-mixed"``."""
-        if self._precision in ("bf16-mixed", "16-mixed"):
-            return str(self._precision)
-        from tbptt.nn.native import backend_of_model, parameters_of
-
-        dtypes = {self.parameter_dtype} if self.parameter_dtype else set()
-        if not dtypes and self.model is not None:
-            dtypes = {backend_of_model(self.model).tensors.dtype(value) for value in parameters_of(self.model)}
-        return "64-true" if dtypes == {"float64"} else "32-true"
-
-    @property
-    def optimizer_in_turn(self) -> OptimizerHandle:
-        """The optimizer whose step is at hand."""
-        return self.handles[self.optimization.in_turn if self.optimization else 0]
-
-    @property
-    def data_epoch(self) -> int:
-        """The epoch as the data is told it: with `overfit_batches` always the first, so that batches stay the same."""
-        return 0 if self.overfit_batches else self.current_epoch
-
-    def log(self, name: str, value: Tensor | float, **options: Any) -> None:
-        """`Module.log`, for models that are no `tbptt.Module`, as ``self.trainer.log(...)``."""
-        weight = options.pop("batch_size", None)
-        chosen = logs.Options(**options)
-        if not logs.record(name, value, chosen, weight):
-            self.note(name, value, chosen, weight)
-
-    def note(self, name: str, value: Any, options: logs.Options, weight: Any = None) -> None:
-        """Take a value logged in a hook."""
-        on_step = self.in_batch if options.on_step is None else options.on_step
-        on_epoch = not self.in_batch if options.on_epoch is None else options.on_epoch
-        self.book.note(name, value, options._replace(on_step=on_step, on_epoch=on_epoch), weight)
-
-    def log_metrics(self, metrics: dict[str, float]) -> None:
-        """Send numbers to all loggers now, and keep them in `callback_metrics`."""
-        self.callback_metrics |= metrics
-        self.send(metrics)
-
-    def send(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """To the loggers alone, under an optimizer step (from 0; the last one by default), with the epoch beside it."""
-        if not metrics:
-            return
-        self.logged_metrics |= metrics
-        for logger in () if self.sanity_checking else self.loggers:
-            row = {"epoch": self.current_epoch, **metrics}
-            logger.log_metrics(row, max(self.global_step - 1, 0) if step is None else step)
-
-    def step_to_log(self, before: int) -> int | None:
-        """The optimizer step under which the window at hand is logged, since there were `before`; None if it is not its turn."""
-        every = self.log_every_n_steps
-        return self.global_step - 1 if self.loggers and self.global_step // every > before // every else None
-
-    def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
-        """The backward pass of the step at hand (``module.backward``, ``module.manual_backward``)."""
-        if self.optimization is None:
-            raise ModuleProtocolError(
-                "A backward pass was asked for outside training. Call it from a step or its hooks."
-            )
-        self.optimization.backward(loss, retain_graph)
-
-    def clip_gradients(self, optimizer: OptimizerHandle, value: float | None, algorithm: str | None) -> None:
-        """Clip what an optimizer holds (``module.clip_gradients``)."""
-        if value is None and self.clip is not None:
-            value = self.clip[0]
-        optimizer.clip(checked_clip(value, algorithm or self.gradient_clip_algorithm))
-
-    def stepped(self) -> None:
-        """Count an optimizer step."""
-        self.global_step += 1
-
-    def profiled(self, action: str) -> AbstractContextManager[Any]:
-        """Count a block's time towards an action, if there is a profiler."""
-        return self.profiler.profile(action) if self.profiler else nullcontext()
-
-    def timed(self, action: str, items: Iterable[Item]) -> Iterator[Item]:
-        """The items, the time it takes to get each counted towards an action, if there is a profiler."""
-        if self.profiler is None:
-            yield from items
-            return
-        iterator = iter(items)
-        while True:
-            with self.profiler.profile(action):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-            yield item
 
     def _model(self) -> Any:
         if self.model is None:

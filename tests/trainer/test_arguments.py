@@ -13,7 +13,7 @@ import tbptt
 from tbptt import nn, ops, optim
 from tbptt.errors import ConfigurationError, DeviceError, ModuleProtocolError, ScheduleError
 from tbptt.protocols import Backend
-from tbptt.trainer.arguments import OLD_ARGUMENTS, OLD_METHODS
+from tbptt.trainer.arguments import OLD_ARGUMENTS, OLD_CALLS, OLD_METHODS
 from tbptt.trainer.scaling import LossScale
 from trainer.models import Losses
 from trainer.recording import Plain, data
@@ -48,6 +48,14 @@ def test_an_old_argument_is_answered_with_the_new_one(name: str) -> None:
         assert match[1] in known  # what is recommended exists
     for owner, attribute in re.findall(r"tbptt\.(callbacks|loggers)\.(\w+)", new):
         assert hasattr(getattr(tbptt, owner), attribute)
+
+
+@pytest.mark.parametrize(("method", "name"), [*OLD_CALLS, ("fit", "train_data"), ("test", "data")])
+def test_an_old_argument_of_a_call_is_answered_with_the_new_one(method: str, name: str) -> None:
+    trainer = tbptt.Trainer(1, **QUIET)
+    new = OLD_CALLS.get((method, name), "It takes model,")
+    with pytest.raises(ConfigurationError, match=rf"trainer\.{method}\(\) has no argument '{name}'.*{re.escape(new)}"):
+        getattr(trainer, method)(Plain(), **{name: data()})
 
 
 @pytest.mark.parametrize("name", OLD_METHODS)
