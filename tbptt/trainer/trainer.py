@@ -124,6 +124,7 @@ class Trainer(Running):
         default_root_dir: str | os.PathLike[str] | None = None,
         **unknown: Any,
     ) -> None:
+        super().__init__()
         arguments.refuse(
             unknown, [name for name in Trainer.__init__.__annotations__ if name not in ("unknown", "return")]
         )
