@@ -11,7 +11,7 @@ import torch
 
 from tbptt.backends import backend_of
 from tbptt.errors import ConfigurationError, GradientError, StructureError
-from tbptt.optim.groups import rate_at
+from tbptt.optim.groups import common_rate, rate_at
 from tbptt.optim.state import export_state
 from tbptt.protocols import Backend, Evaluate
 from tbptt.types import Number
@@ -59,13 +59,7 @@ class NativeOptimizer:
     @property
     def lr(self) -> float:
         """The learning rate of the coming update, where the groups have one."""
-        rates = self.rates()
-        if any(rate != rates[0] for rate in rates):
-            raise ConfigurationError(
-                f"The parameter groups have different learning rates, {rates}, so there is no single optimizer.lr. "
-                f"Read optimizer.rates(), or optimizer.param_groups[i]['lr']."
-            )
-        return rates[0]
+        return common_rate(self.rates())
 
     @lr.setter
     def lr(self, rate: Number) -> None:

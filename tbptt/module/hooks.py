@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tbptt.data.datamodule import DataHooks
 from tbptt.types import Tensor, Tree
 
 if TYPE_CHECKING:
     from tbptt.trainer.optimization import OptimizerHandle
 
 
-class ModuleHooks:
+class ModuleHooks(DataHooks):
     """The moments of a run, seen by the module. A moment nobody overrides costs nothing.
 
     One that lies inside a window's step (from `on_before_zero_grad` to `optimizer_step`) splits the compiled step there. The step
@@ -19,34 +20,9 @@ class ModuleHooks:
 
     is_base_of_hooks: ClassVar[bool] = True
 
-    def prepare_data(self) -> None:
-        """Download, unpack, tokenize: before anything else, once."""
-
     def configure_callbacks(self) -> Any:
         """Callbacks that come with this model: a callback or a list; one of a class the trainer has too replaces it."""
         return []
-
-    def setup(self, stage: str) -> None:
-        """Build what is not built yet: `stage` is ``"fit"``, ``"validate"``, ``"test"`` or ``"predict"``."""
-
-    def teardown(self, stage: str) -> None:
-        """The end of a stage."""
-
-    def train_dataloader(self) -> Any:
-        """Batches to train on, where ``fit`` is given none."""
-        return None
-
-    def val_dataloader(self) -> Any:
-        """Batches to validate on, where none are given."""
-        return None
-
-    def test_dataloader(self) -> Any:
-        """Batches to test on, where none are given."""
-        return None
-
-    def predict_dataloader(self) -> Any:
-        """Batches to predict from, where none are given."""
-        return None
 
     def on_fit_start(self) -> None:
         """Before setup and the optimizers."""
@@ -106,17 +82,9 @@ class ModuleHooks:
     def on_window_start(self, window: Tree, window_idx: int) -> None:
         """Before a window is put on the device: its leaves are slices of the batch."""
 
-    def on_before_batch_transfer(self, batch: Tree, dataloader_idx: int) -> Tree:
-        """The window, changed before it is put on the device."""
-        return batch
-
     def transfer_batch_to_device(self, batch: Tree, device: str, dataloader_idx: int) -> Tree:
         """The window as tensors on the device."""
         return self.trainer.place(batch)  # type: ignore[attr-defined]
-
-    def on_after_batch_transfer(self, batch: Tree, dataloader_idx: int) -> Tree:
-        """The window, changed after it was put on the device."""
-        return batch
 
     def on_before_zero_grad(self, optimizer: OptimizerHandle) -> None:
         """After a window's forward pass, before the gradients of the last update are forgotten."""

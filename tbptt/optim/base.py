@@ -14,8 +14,8 @@ from typing import Any
 
 from tbptt import tree
 from tbptt.backends import owner_of
-from tbptt.errors import ConfigurationError, GradientError, ShapeError, StructureError
-from tbptt.optim.groups import Group, Rate, common_backend, make_groups, rate_at
+from tbptt.errors import GradientError, ShapeError, StructureError
+from tbptt.optim.groups import Group, Rate, common_backend, common_rate, make_groups, rate_at
 from tbptt.optim.state import export_state, read_state
 from tbptt.protocols.backend import Backend
 from tbptt.types import Number, Parameter, Tensor, Tree
@@ -148,13 +148,7 @@ class Optimizer:
             ConfigurationError: on reading, if the groups' rates differ (`rates` has them all); on setting, if it is
                 negative.
         """
-        rates = self.rates()
-        if any(rate != rates[0] for rate in rates):
-            raise ConfigurationError(
-                f"The parameter groups have different learning rates, {rates}, so there is no single optimizer.lr. "
-                f"Read optimizer.rates(), or optimizer.param_groups[i]['lr']."
-            )
-        return rates[0]
+        return common_rate(self.rates())
 
     @lr.setter
     def lr(self, rate: Rate) -> None:

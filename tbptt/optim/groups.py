@@ -102,6 +102,20 @@ def rate_at(rate: Rate, step: int) -> float:
     return number
 
 
+def common_rate(rates: list[float]) -> float:
+    """The learning rate that all groups have.
+
+    Raises:
+        ConfigurationError: if theirs differ.
+    """
+    if any(rate != rates[0] for rate in rates):
+        raise ConfigurationError(
+            f"The parameter groups have different learning rates, {rates}, so there is no single optimizer.lr. "
+            f"Read optimizer.rates(), or optimizer.param_groups[i]['lr']."
+        )
+    return rates[0]
+
+
 def check_not_negative(group: Group, *names: str) -> None:
     """ConfigurationError if one of these hyperparameters is not a number from 0 up."""
     for name in names:

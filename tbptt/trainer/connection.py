@@ -41,24 +41,20 @@ def check_model(model: Any, stage: str) -> None:
         ConfigurationError: if it defines a method by an old name.
     """
     for method in _STEPS[stage]:
-        if not _has_step(model, method):
-            example = {
-                "training_step": "a model to fit needs training_step(batch, batch_idx, hiddens) and configure_optimizers().",
-                "configure_optimizers": "a model to fit needs training_step(batch, batch_idx, hiddens) and configure_optimizers().",
-            }.get(
-                method, f"which {stage} needs. Define {method}(self, batch, batch_idx, hiddens), or leave the data out."
-            )
+        if not has_step(model, method):
+            if stage == "fit":
+                example = "a model to fit needs training_step(batch, batch_idx, hiddens) and configure_optimizers()."
+            else:
+                example = (
+                    f"which {stage} needs. Define {method}(self, batch, batch_idx, hiddens), or leave the data out."
+                )
             raise ModuleProtocolError(f"{type(model).__name__} has no {method}(); {example}")
     refuse_old_methods(model)
 
 
-def _has_step(model: Any, method: str) -> bool:
-    return overridden(model, method) is not None or (method == "predict_step" and isinstance(model, ModuleHooks))
-
-
 def has_step(model: Any, method: str) -> bool:
-    """Whether the model defines this step."""
-    return _has_step(model, method)
+    """Whether the model defines this step, or has ours for predictions."""
+    return overridden(model, method) is not None or (method == "predict_step" and isinstance(model, ModuleHooks))
 
 
 def source_of(stage: str, given: Any, model: Any, datamodule: Any, needed: bool = True) -> Any:
