@@ -51,6 +51,16 @@ def generator() -> np.random.Generator:
     return _generator
 
 
+def generator_of(purpose: str, seed: int | None = None) -> np.random.Generator:
+    """A generator of its own for one purpose: what it draws depends on the seed alone, not on what else was drawn before.
+
+    >>> from tbptt import random
+    >>> random.generator_of("lengths", 3).integers(10) == random.generator_of("lengths", 3).integers(10)
+    np.True_
+    """
+    return np.random.default_rng([_seed if seed is None else seed, *purpose.encode()])
+
+
 def layer_key() -> int:
     """A key for the next layer that drops units: a function of the seed and of how many such layers came before."""
     global _layers

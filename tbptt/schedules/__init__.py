@@ -1,6 +1,23 @@
-"""Truncation schedules: how a long sequence is cut into windows. Pure integers and draws, no tensors."""
+"""Truncation schedules: what is done with a long sequence, window by window. Pure integers and draws, no tensors."""
 
-from tbptt.schedules.base import Schedule, Window, checked_plan, explain
+from tbptt.schedules.artbp import ARTBP
+from tbptt.schedules.base import Schedule, checked_plan
+from tbptt.schedules.checkpointed import Checkpointed
+from tbptt.schedules.cost import cost
+from tbptt.schedules.explain import explain
 from tbptt.schedules.fixed import Fixed, as_schedule
+from tbptt.schedules.random_length import RandomLength
+from tbptt.schedules.window import Window
 
-__all__ = ["Fixed", "Schedule", "Window", "as_schedule", "checked_plan", "explain"]
+__all__ = [
+    "ARTBP",
+    "Checkpointed",
+    "Fixed",
+    "RandomLength",
+    "Schedule",
+    "Window",
+    "as_schedule",
+    "checked_plan",
+    "cost",
+    "explain",
+]

@@ -1,35 +1,30 @@
 """The contract between a truncation schedule and everything that cuts: integers only, no tensors.
 
-A schedule answers one question: how is a sequence of T steps cut into windows? The answer, a plan, is an iterable of
-`Window` records that tile time exactly once, in order. A third party's schedule is any object with the three methods
-of `Schedule`.
+A schedule answers one question: what is done with a sequence of T steps? The answer, a plan, is an iterable of `Window` records
+that tile time exactly once, in order. A third party's schedule is any object with the three methods of `Schedule`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from tbptt.errors import DataError, ScheduleError
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Time steps ``start`` to ``stop - 1`` of a sequence; every step of the window enters loss and gradient."""
-
-    start: int
-    stop: int
-
-    @property
-    def steps(self) -> int:
-        """How many time steps the window holds."""
-        return self.stop - self.start
+from tbptt.schedules.window import Window
 
 
 @runtime_checkable
 class Schedule(Protocol):
-    """How sequences are cut. A plan may draw random numbers; the generator and position are in `state_dict`."""
+    """How sequences are cut. A plan may draw random numbers; the generator and position are in `state_dict`.
+
+    What a schedule may have besides, and need not:
+
+    - ``position``: where the next plan begins, after `load_state_dict` in the middle of a sequence; 0 without it.
+    - ``drop_last``: True if its plans may leave out the end of a sequence.
+    - ``evaluation_steps``: time steps of the windows that validation runs in, where nothing depends on the cut but speed.
+    - ``shifts(rows)``: how many steps each row is ahead of the first, so that rows are cut at different places.
+    - ``probe``: asks the trainer for measurements (`tbptt.schedules.Adaptive`).
+    """
 
     def plan(self, length: int) -> Iterable[Window]:
         """The windows of a sequence of `length` steps: the first starts at 0, each next one where the last stopped.
@@ -56,9 +51,9 @@ def checked_plan(schedule: Schedule, length: int) -> Iterator[Window]:
     """The schedule's plan, made sure to tile 0 to `length` exactly once while it is walked through.
 
     Raises:
-        ScheduleError: at the first window that leaves a gap, overlaps, is empty, or passes the end.
+        ScheduleError: at the first window that leaves a gap, overlaps, is empty, passes the end, or wants a state nobody kept.
     """
-    position = 0
+    position, kept = getattr(schedule, "position", 0), {0}
     for window in schedule.plan(length):
         if window.start != position or not window.start < window.stop <= length:
             raise ScheduleError(
@@ -66,12 +61,33 @@ def checked_plan(schedule: Schedule, length: int) -> Iterator[Window]:
                 f"the window {window.start} to {window.stop}. Expected a start of {position} and a stop after it, at "
                 f"most {length}."
             )
+        _check_reach(schedule, window, kept)
+        kept = {step for step in kept if step >= window.run_from} | set(window.keep)
         position = window.stop
         yield window
-    if position != length:
+    if position != length and not getattr(schedule, "drop_last", False):
         raise ScheduleError(
             f"The schedule {schedule!r} ends at step {position} of a sequence of {length} steps. "
             f"Its windows must cover every step once."
+        )
+
+
+def _check_reach(schedule: Schedule, window: Window, kept: set[int]) -> None:
+    if not window.run_from <= window.start or not window.run_from <= window.reach <= window.losses <= window.stop:
+        raise ScheduleError(
+            f"The schedule {schedule!r} plans {window}; expected run_from <= start and run_from <= reach <= losses <= stop. A loss "
+            f"cannot count where no gradient flows."
+        )
+    if window.run_from not in (window.start, *kept):
+        raise ScheduleError(
+            f"The schedule {schedule!r} plans {window}, which runs from step {window.run_from}, but no earlier window kept the state "
+            f"there. Give that step in keep= of the window that holds it."
+        )
+    outside = [step for step in window.keep if not window.start <= step < window.stop]
+    if outside:
+        raise ScheduleError(
+            f"The schedule {schedule!r} plans {window}, which is to keep the state before step {outside[0]}; expected steps of its "
+            f"own, {window.start} to {window.stop - 1}."
         )
 
 
@@ -86,14 +102,3 @@ def check_length(length: int) -> None:
             f"A sequence of {length} time steps cannot be cut into windows; at least one step is needed. "
             f"Check the data's time axis."
         )
-
-
-def explain(schedule: Schedule, length: int, most: int = 20) -> str:
-    """The plan as text: one line a window, the middle left out where there are more than `most`."""
-    windows = list(checked_plan(schedule, length))
-    rows = [f"{index:>6}  {w.start:>9}  {w.stop:>9}  {w.steps:>6}" for index, w in enumerate(windows)]
-    if len(rows) > most:
-        left_out = len(rows) - most
-        rows[most // 2 : len(rows) - most // 2] = [f"   ...  ({left_out} more)"]
-    head = f"{schedule!r}: {length} steps in {len(windows)} window{'s' if len(windows) != 1 else ''}"
-    return "\n".join([head, f"{'window':>6}  {'start':>9}  {'stop':>9}  {'steps':>6}", *rows])

@@ -1,87 +1,101 @@
-"""Windows of one length: the scheme of most training loops."""
+"""Windows of one length, which may overlap: the scheme of most training loops, and what it is a special case of."""
 
 from __future__ import annotations
 
 import numbers
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
 
 from tbptt.errors import ScheduleError
-from tbptt.schedules.base import Schedule, Window, check_length, explain
+from tbptt.schedules.base import Schedule
+from tbptt.schedules.scheme import Offset, Scheme, check_burn_in, whole
+from tbptt.schedules.window import Window
 
-LOSSES = ("new", "window", "last")
+Losses: TypeAlias = Literal["new", "window", "last"]
 
 
-class Fixed:
-    """Every window has k1 time steps; the last one of a sequence may be shorter.
+class Fixed(Scheme):
+    """An update every k1 steps, from a gradient that reaches k2 steps back. ``Fixed(k)`` is ``Fixed(k, k)``.
 
-    Williams & Peng 1990, BPTT(h; h') with h = h' = k1: each window's losses are counted once, and their gradient
-    reaches back to the window's first step.
+    Williams & Peng 1990, BPTT(h; h') with h = k2 and h' = k1: at t = n·k1 the newest k1 losses enter an update, each with a gradient
+    through k2 − k1 + 1 to k2 steps. The overlap runs again from the state that was kept at step n·k1 − k2, with today's parameters:
+    k2/k1 times the forward cost. With k1 > k2 the first k1 − k2 steps run without gradient, and their losses give none.
 
     >>> from tbptt import schedules
-    >>> print(schedules.Fixed(4).explain(10))
-    Fixed(4): 10 steps in 3 windows
-    window      start       stop   steps
-         0          0          4       4
-         1          4          8       4
-         2          8         10       2
+    >>> [(window.start, window.stop) for window in schedules.Fixed(4).plan(10)]
+    [(0, 4), (4, 8), (8, 10)]
+    >>> [(window.run_from, window.start, window.stop) for window in schedules.Fixed(3, 7).plan(12)]
+    [(0, 0, 3), (0, 3, 6), (2, 6, 9), (5, 9, 12)]
 
     Args:
         k1: time steps (not chunks) between two updates.
         k2: time steps the gradient reaches back; equal to k1, the default.
-        losses: which losses of the reach count. With k2 = k1 every loss is a new one.
+        losses: ``"new"``: each loss counts in one update; ``"window"``: all losses of the k2 steps, each about k2/k1 times;
+            ``"last"``: only the loss of the last step.
+        burn_in, offset, drop_last, seed: as `Scheme`.
 
     Raises:
-        ScheduleError: if a number of steps is not a whole number above zero, or k2 differs from k1.
+        ScheduleError: if a number of steps is not a whole number above zero.
     """
 
-    def __init__(self, k1: int, k2: int | None = None, losses: str = "new") -> None:
-        self.k1 = _whole_steps("k1", k1)
-        self.k2 = self.k1 if k2 is None else _whole_steps("k2", k2)
-        if losses not in LOSSES:
-            raise ScheduleError(f"losses= is one of {', '.join(map(repr, LOSSES))}; received {losses!r}.")
-        self.losses = losses
-        if self.k2 != self.k1 or losses != "new":
-            raise ScheduleError(
-                f"Overlapping windows come with a later release: {self!r} asks for gradients that reach back "
-                f"{self.k2} steps every {self.k1} with losses={losses!r}. Use Fixed({self.k1}) for now."
-            )
+    def __init__(
+        self,
+        k1: int,
+        k2: int | None = None,
+        losses: Losses = "new",
+        *,
+        burn_in: int = 0,
+        offset: Offset = 0,
+        drop_last: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        self.k1 = whole("k1", k1, 1)
+        self.k2 = self.k1 if k2 is None else whole("k2", k2, 1)
+        if losses not in ("new", "window", "last"):
+            raise ScheduleError(f"losses is one of 'new', 'window', 'last'; received {losses!r}.")
+        self.losses: Losses = losses
+        super().__init__(burn_in=burn_in, offset=offset, drop_last=drop_last, seed=seed)
+        check_burn_in(self.burn_in, max(self.k1, self.k2))
 
-    def plan(self, length: int) -> Iterator[Window]:
-        """Windows ``[0, k1), [k1, 2·k1), ...``; the last one stops at `length`."""
-        check_length(length)
-        return (Window(start, min(start + self.k1, length)) for start in range(0, length, self.k1))
+    @property
+    def period(self) -> int:
+        """Steps between two updates."""
+        return self.k1
 
-    def explain(self, length: int) -> str:
-        """The plan for `length` steps as text a person can read."""
-        return explain(self, length)
+    @property
+    def evaluation_steps(self) -> int:
+        """Steps of a run: the larger of k1 and k2."""
+        return max(self.k1, self.k2)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The schedule's own numbers: nothing is drawn, so there is no position to keep."""
-        return {"kind": "Fixed", "k1": self.k1, "k2": self.k2, "losses": self.losses}
+    def windows(self, progress: dict[str, Any], length: int) -> Iterator[Window]:
+        """``[0, k1), [k1, 2·k1), ...``, with reach and losses; the last one stops at `length`."""
+        return overlapping(progress["position"], length, progress["first"], self.k1, self.k2, self.losses)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Become the schedule that was saved.
+    def parameters(self) -> dict[str, Any]:
+        """k1, k2, losses."""
+        return {"k1": self.k1, "k2": self.k2, "losses": self.losses}
 
-        Raises:
-            ScheduleError: if the state is not a Fixed schedule's; nothing has changed then.
-        """
-        if state.get("kind") != "Fixed" or "k1" not in state:
-            raise ScheduleError(
-                f"This is not the state of a Fixed schedule: {dict(state)!r}. "
-                f"Load it into a schedule of the kind that saved it."
-            )
-        saved = Fixed(state["k1"], state.get("k2"), state.get("losses", "new"))
-        self.k1, self.k2, self.losses = saved.k1, saved.k2, saved.losses
+    def _defaults(self) -> dict[str, Any]:
+        return {**super()._defaults(), "k2": self.k1}
 
-    def __repr__(self) -> str:
-        return f"Fixed({self.k1})" if self.k2 == self.k1 else f"Fixed({self.k1}, {self.k2})"
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fixed) and self.state_dict() == other.state_dict()
-
-    def __hash__(self) -> int:
-        return hash((self.k1, self.k2, self.losses))
+def overlapping(
+    position: int, length: int, first: int, k1: int, k2: int, losses: Losses = "new", earliest: int = 0
+) -> Iterator[Window]:
+    """Windows from a position on, on the grid of ``first + n·k1``. No run begins before the step `earliest`."""
+    start = position
+    while start < length:
+        end = start + k1 - (start - first) % k1  # where the window would stop if the sequence went on
+        stop, reach = min(end, length), max(end - k2, earliest)
+        run_from, reach = min(start, reach), min(max(reach, min(start, reach)), stop)
+        if k2 > k1:
+            later = {max(at, earliest) for at in range(end + k1 - k2, stop + k2 - k1, k1) if at + k2 - k1 < length}
+        else:
+            later = set()
+        counted = {"new": max(start, reach), "window": reach, "last": max(reach, stop - 1)}[losses]
+        keep = tuple(sorted(at for at in later if start <= at < stop))
+        yield Window(start, stop, run_from=run_from, reach=reach, losses=counted, keep=keep)
+        start = stop
 
 
 def as_schedule(schedule: int | Schedule) -> Schedule:
@@ -102,12 +116,3 @@ def as_schedule(schedule: int | Schedule) -> Schedule:
         f"A schedule is a number of time steps, as in 20, or an object with plan, state_dict and load_state_dict, as "
         f"in tbptt.schedules.Fixed(20); received {schedule!r} ({type(schedule).__name__})."
     )
-
-
-def _whole_steps(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ScheduleError(
-            f"{name} is a number of time steps: a whole number of at least 1; received {value!r} "
-            f"({type(value).__name__}). A window of 20 steps is Fixed(20)."
-        )
-    return int(value)

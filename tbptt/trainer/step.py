@@ -255,5 +255,6 @@ def elements_of(window: Tree, time_axis: Tree = 1) -> int | Tensor:
     for leaf in tree.leaves(window):
         shape = tuple(getattr(leaf, "shape", ()))
         if len(shape) > 1:
-            return int(shape[0]) * int(shape[1])
+            rows, steps = ops.shape(leaf)[:2] if None in shape[:2] else shape[:2]  # open in a program for any length
+            return rows * steps
     return 1
