@@ -105,4 +105,4 @@ class ARTBP(Scheme):
         return {"mean_length": mean_length, "alpha": self.alpha, "block": self.block, "c": self.c}
 
     def _defaults(self) -> dict[str, Any]:
-        return {**super()._defaults(), "alpha": 6.0 if self.c is None else None}
+        return {**super()._defaults(), "alpha": 6 if self.c is None else None}

@@ -175,10 +175,11 @@ class Scheme:
         return {name: parameter.default for name, parameter in inspect.signature(type(self)).parameters.items()}
 
     def __repr__(self) -> str:
-        shown: list[str] = []
+        defaults, shown = self._defaults(), list[str]()
         for index, (name, value) in enumerate(self._arguments().items()):
-            if value != self._defaults().get(name):
-                shown.append(f"{value!r}" if len(shown) == index else f"{name}={value!r}")
+            if value != defaults.get(name):
+                by_place = len(shown) == index and name in self.parameters()
+                shown.append(f"{value!r}" if by_place else f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
@@ -215,12 +216,12 @@ def check_burn_in(burn_in: int, run: int) -> None:
         )
 
 
-def real(name: str, value: Any, expected: str, fits: Callable[[float], bool]) -> float:
+def real(name: str, value: Any, expected: str, fits: Callable[[Any], bool]) -> float:
     """The value, a number that fits.
 
     Raises:
         ScheduleError: if it is no number, or does not.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not fits(float(value)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not fits(value):
         raise ScheduleError(f"{name} is {expected}; received {value!r} ({type(value).__name__}).")
-    return float(value)
+    return value
