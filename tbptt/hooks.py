@@ -7,7 +7,7 @@
                 on_train_epoch_end · on_epoch_end
     batch       on_train_batch_start (returning -1 ends the epoch) · windows · on_train_batch_end · (validation, where due)
     window      on_window_start · on_before_batch_transfer · transfer_batch_to_device · on_after_batch_transfer · then, for each
-                optimizer, training_step · on_before_zero_grad · optimizer_zero_grad · on_before_backward · backward ·
+                optimizer, training_step · on_window_boundary · on_before_zero_grad · optimizer_zero_grad · on_before_backward · backward ·
                 on_after_backward · on_before_optimizer_step · configure_gradient_clipping · optimizer_step ·
                 then (scheduler steps due) · on_window_end
     validation  on_validation_model_eval · gradients off · on_validation_start · on_epoch_start · on_validation_epoch_start ·
@@ -51,6 +51,7 @@ MOMENTS: dict[str, tuple[str, ...]] = {
     "transfer_batch_to_device": ("batch", "device", "dataloader_idx"),
     "on_after_batch_transfer": ("batch", "dataloader_idx"),
     "training_step_end": ("outputs",),
+    "on_window_boundary": ("state", "is_last"),
     "on_before_zero_grad": ("optimizer",),
     "optimizer_zero_grad": ("epoch", "batch_idx", "optimizer", "optimizer_idx"),
     "on_before_backward": ("loss",),
@@ -86,5 +87,5 @@ MOMENTS: dict[str, tuple[str, ...]] = {
 
 MODULE_ONLY = frozenset(
     name for name in MOMENTS if not name.startswith("on_") and name not in ("setup", "teardown")
-) | {"on_before_batch_transfer", "on_after_batch_transfer"}
+) | {"on_before_batch_transfer", "on_after_batch_transfer", "on_window_boundary"}
 """Moments that answer with something: there is one module to ask, not many callbacks."""

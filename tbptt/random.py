@@ -7,6 +7,7 @@ other. The key is mixed in, not added: added keys would give shifted copies of o
 
 from __future__ import annotations
 
+import math
 import random as python_random
 
 import numpy as np
@@ -103,6 +104,47 @@ def keep_mask(
         time_major: the answer is (steps, rows, units) instead; the same units.
         backend: the engine; the current one by default.
     """
+    bits = _bits(key, origin, rows, steps, units, time_major, backend)
+    # The bits are uniform over the whole of int32, so the share below this threshold is the rate.
+    return ops.greater_equal(bits, min(round(rate * 2**32), 2**32 - 1) - 2**31)
+
+
+def normal(
+    key: int, origin: clock.Origin, rows: int | Tensor, units: int | Tensor, backend: Backend | None = None
+) -> Tensor:
+    """Standard normal noise, one number for each row and unit at the first step of a window: a float64 tensor (rows, units).
+
+    By Box and Muller (1958), from two words of bits for each number; none lies beyond 6.8.
+
+    >>> from tbptt import clock, ops, random
+    >>> noise = ops.to_numpy(random.normal(1234, clock.Origin(epoch=0, row=0, time=0), rows=100, units=100))
+    >>> noise.shape, abs(float(noise.mean())) < 0.05, abs(float(noise.std()) - 1) < 0.05
+    ((100, 100), True, True)
+
+    Args:
+        key: of the layer (`layer_key`).
+        origin: of the window, absolute.
+        rows: how many.
+        units: how many a row has.
+        backend: the engine; the current one by default.
+    """
+    first, second = (
+        ops.divide(ops.add(ops.astype(bits[:, 0], "float64"), 2**31 + 0.5), 2**32)  # inside (0, 1), never an end
+        for bits in (_bits(mix(mix(key) ^ word), origin, rows, 1, units, False, backend) for word in (1, 2))
+    )
+    return ops.multiply(ops.sqrt(ops.multiply(ops.log(first), -2)), ops.cos(ops.multiply(second, 2 * math.pi)))
+
+
+def _bits(
+    key: int,
+    origin: clock.Origin,
+    rows: int | Tensor,
+    steps: int | Tensor,
+    units: int | Tensor,
+    time_major: bool,
+    backend: Backend | None,
+) -> Tensor:
+    """32 bits for each place, int32 (rows, steps, units) or (steps, rows, units): the hash that all here is made of."""
     arange = (backend or backends.current_backend()).tensors.arange
     epoch_key = _absorb(key, origin.epoch)
     row_words = _absorb_words(epoch_key, ops.add(arange(rows, dtype="int64"), origin.row))
@@ -112,9 +154,7 @@ def keep_mask(
         places = mix_tensor(ops.bitwise_xor(step_words[:, None], row_words[None, :]))
     else:
         places = mix_tensor(ops.bitwise_xor(row_words[:, None], step_words[None, :]))
-    bits = mix_tensor(ops.bitwise_xor(places[:, :, None], unit_words))
-    # The bits are uniform over the whole of int32, so the share below this threshold is the rate.
-    return ops.greater_equal(bits, min(round(rate * 2**32), 2**32 - 1) - 2**31)
+    return mix_tensor(ops.bitwise_xor(places[:, :, None], unit_words))
 
 
 def _absorb_words(key: int | Tensor, counts: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Lengths of rows come as what is left of them in the window.
 
 from __future__ import annotations
 
+import copy
 import numbers
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -19,11 +20,11 @@ from tbptt.backends import current_backend, current_device, owner_of
 from tbptt.data.lengths import LENGTHS, Axis, named_lengths, read_lengths
 from tbptt.data.padded import with_padded
 from tbptt.dtypes import FLOATS, is_kind, name_of
-from tbptt.errors import ConfigurationError, ShapeError
+from tbptt.errors import ConfigurationError, DataError, ShapeError
 from tbptt.protocols import Backend
 from tbptt.schedules import Schedule, Window, as_schedule, checked_plan
 from tbptt.schedules.base import check_length
-from tbptt.types import DType, Tree
+from tbptt.types import Array, DType, Tree
 
 # Tokens are stored small; neither engine looks up an embedding by these, and both count in the wider ones.
 _WIDENED = {
@@ -79,9 +80,11 @@ def windows(
 
 def _walk(windowed: WindowedBatch) -> Iterator[Tree]:
     sequence = clock.next_sequence()
-    for window, leaves in windowed:
-        with _enter(window, sequence):
-            yield leaves
+    for span in windowed.spans():
+        for start, stop in span.tiles():
+            window = Window(start, stop)
+            with _enter(window, sequence):
+                yield windowed.cut(window)
 
 
 def _enter(window: Window, sequence: int) -> AbstractContextManager[None]:
@@ -139,6 +142,8 @@ class WindowedBatch:
             leaves, longest = read_lengths(batch, leaves, axes, self.batch_size)
             if self.schedule is not None and longest is not None:
                 self.length = longest
+        self._row_axes = [int(axis == 0) if isinstance(axis, int) else None for axis in axes]
+        self._shift()
         self._axes: list[Axis] = [None] * len(leaves) if self.schedule is None else axes
         self._leaves = leaves
         # what has no time is converted once, not for every window, and known again by its identity
@@ -147,13 +152,30 @@ class WindowedBatch:
         }
         self._count: int | None = None
 
+    def _shift(self) -> None:
+        """Let rows begin where the schedule wants them to, and time end with the row that is furthest ahead."""
+        shifts = getattr(self.schedule, "shifts", None)
+        self.shifts: list[int] = shifts(self.batch_size) if shifts else []
+        ahead = max(self.shifts, default=0)
+        if ahead and ahead >= self.length:
+            raise DataError(
+                f"{self.schedule!r} begins rows up to {ahead} steps later than the first, and they have {self.length}. Use "
+                f"offset='random' or 0 for sequences this short."
+            )
+        self.length -= ahead
+
+    def shifted(self, mask: Array) -> Array:
+        """(rows, time), as the windows see it: each row from where it begins."""
+        if not any(self.shifts):
+            return mask
+        return np.stack([row[shift : shift + self.length] for row, shift in zip(mask, self.shifts, strict=True)])
+
     def __len__(self) -> int:
         if self.schedule is None:
             return 1
         if self._count is None:
-            before = self.schedule.state_dict()  # counting draws, and must not change what is drawn next
-            self._count = sum(1 for _ in self.schedule.plan(self.length))
-            self.schedule.load_state_dict(before)
+            schedule = copy.deepcopy(self.schedule)  # counting draws, and must not change what is drawn next
+            self._count = sum(1 for _ in schedule.plan(self.length))
         return self._count
 
     def __iter__(self) -> Iterator[tuple[Window, Tree]]:
@@ -186,6 +208,8 @@ class WindowedBatch:
         return tree.unflatten(structure, [self._place(leaf) for leaf in given])
 
     def _slice(self, window: Window) -> list[Any]:
+        if any(self.shifts):
+            return [self._slice_rows(index, window) for index in range(len(self._leaves))]
         steps = slice(window.start, window.stop)
         return [
             leaf
@@ -195,6 +219,23 @@ class WindowedBatch:
             else leaf[(slice(None),) * axis + (steps,)]
             for leaf, axis in zip(self._leaves, self._axes, strict=True)
         ]
+
+    def _slice_rows(self, index: int, window: Window) -> Any:
+        """Of a leaf whose rows begin at different steps."""
+        leaf, axis, rows = self._leaves[index], self._axes[index], self._row_axes[index]
+        if axis is None:
+            return leaf
+        if isinstance(axis, str):
+            return np.clip(leaf - self.shifts - window.start, 0, window.steps)
+        parts = []
+        for row, shift in enumerate(self.shifts):
+            place: list[Any] = [slice(None)] * len(_shape(leaf))
+            place[axis] = slice(window.start + shift, window.stop + shift)
+            if rows is not None and len(place) > 1:
+                place[rows] = row
+            parts.append(leaf[tuple(place)])
+        owner = owner_of(leaf)
+        return np.stack(parts, rows or 0) if owner is None else owner.tensors.stack(parts, axis=rows or 0)
 
     def _place(self, leaf: Any) -> Any:
         return self._whole[id(leaf)] if id(leaf) in self._whole else self._convert(leaf)

@@ -133,6 +133,15 @@ def seed(value: int) -> None:
     tf.random.set_seed(value)
 
 
+def random_state() -> Any:
+    """Nothing: Keras keeps its generators in variables of its layers, and they are among the buffers."""
+    return None
+
+
+def set_random_state(state: Any) -> None:
+    """Nothing to set."""
+
+
 def _is_built(module: Any) -> bool:
     # A subclassed model counts itself as built when it has been called as a whole. Where training_step calls its layers
     # instead, that never happens; what it has to build is in the layers then.

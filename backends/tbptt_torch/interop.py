@@ -115,3 +115,16 @@ def take_gradients(parameters: Sequence[Any]) -> list[Any | None] | None:
 def seed(value: int) -> None:
     """Seed the generators that native modules draw from. Ours draw in NumPy."""
     torch.manual_seed(value)
+
+def random_state() -> Any:
+    """Where the generators stand that native modules draw from: the processor's, and those of the graphics cards in use."""
+    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return torch.get_rng_state(), cards
+
+
+def set_random_state(state: Any) -> None:
+    """Let them go on from there."""
+    processor, cards = state
+    torch.set_rng_state(processor)
+    if cards:
+        torch.cuda.set_rng_state_all(cards)

@@ -101,3 +101,11 @@ class Interop(Protocol):
     def seed(self, value: int) -> None:
         """Seed the generators that native modules draw from. Ours draw in NumPy."""
         ...
+
+    def random_state(self) -> Any:
+        """Where the generators stand that native modules draw from; None if they are among the buffers."""
+        ...
+
+    def set_random_state(self, state: Any) -> None:
+        """Let them go on from there."""
+        ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tbptt.schedules.base import Schedule, checked_plan
-from tbptt.schedules.cost import cost_of
 
 
 def explain(schedule: Schedule, length: int, most: int = 20) -> str:

@@ -12,6 +12,7 @@ losses of the steps from `losses` on are what it is the gradient of.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -110,10 +111,24 @@ class Window:
         reach = min(self.stop, max(self.reach, self.run_from + steps))
         return replace(self, reach=reach, losses=max(self.losses, reach)) if steps else self
 
-    def pieces(self) -> list[Piece]:
-        """The parts it runs in, in the order of time; those of a window with `segment` end at segments."""
+    def pieces(self, cuts: Iterable[int] = ()) -> list[Piece]:
+        """The parts it runs in, in the order of time; those of a window with `segment` end at segments.
+
+        Args:
+            cuts: further steps before which a part ends.
+        """
         factors = dict(self.factors)
-        edges = {self.run_from, self.start, self.reach, self.losses, self.stop, *self.keep, *factors, *self._grid()}
+        edges = {
+            self.run_from,
+            self.start,
+            self.reach,
+            self.losses,
+            self.stop,
+            *self.keep,
+            *factors,
+            *self._grid(),
+            *cuts,
+        }
         return [
             Piece(
                 start,

@@ -10,6 +10,7 @@ from tbptt import autodiff, ops
 from tbptt.clock import Origin
 from tbptt.errors import ModuleProtocolError
 from tbptt.trainer import logs
+from tbptt.trainer.chain import Chain, Pass, Share
 from tbptt.trainer.dispatch import Hooks
 from tbptt.trainer.optimization import Clip, OptimizerHandle, Programs
 from tbptt.trainer.profiler import Profiler
@@ -50,6 +51,8 @@ class Turn(NamedTuple):
     ends: bool
     """Whether the parameters are due."""
     ends_epoch: bool
+    ends_sequence: bool = False
+    """Whether no state leaves the window."""
 
 
 class Automatic:
@@ -69,7 +72,9 @@ class Automatic:
         accumulates: bool,
         stepped: Callable[[], None],
         profiler: Profiler | None,
+        chain: Chain,
     ) -> None:
+        self.chain = chain
         self._step, self._handles, self._programs, self._clip = step, handles, programs, clip
         self._hooks, self._scale, self._stepped = hooks, scale, stepped
         self._ask: Callable[..., Any] = hooks
@@ -84,9 +89,11 @@ class Automatic:
             or any(getattr(handle.optimizer, "uses_closure", False) for handle in handles)
         )
         self._several = len(handles) > 1
-        self._unapplied: dict[int, tuple[Tensor | None, Call]] = {}
+        self._unapplied: dict[int, tuple[Tensor | None, Call | Share]] = {}
         """Of optimizers whose gradients are gathered: the last loss and its window."""
         self._tape: autodiff.GradientTape | None = None
+        self._chained: tuple[Pass, Tree] | None = None
+        """A pass in pieces that has gone forward, and the cotangent of the state that left it."""
         self._recorded = ExitStack()
         self._weight: Any = 1
         self.in_turn = 0
@@ -94,7 +101,22 @@ class Automatic:
 
     def __call__(self, window: Tree, hiddens: Tree, origin: Origin, turn: Turn, optimizers: list[int]) -> Outcome:
         """Run one window for the optimizers in turn."""
-        call = self._step.call(window, hiddens, origin, turn.batch_idx)
+        return self._run(self._step.call(window, hiddens, origin, turn.batch_idx), turn, optimizers)
+
+    @property
+    def step(self) -> Step:
+        """What it runs."""
+        return self._step
+
+    def begin(self) -> None:
+        """A batch begins: states that windows of the one before began from are not needed any more."""
+        self.chain.begin()
+
+    def in_pieces(self, share: Share, turn: Turn, optimizers: list[int]) -> Outcome:
+        """Run one window that is more than one plain run."""
+        return self._run(share, turn, optimizers)
+
+    def _run(self, work: Call | Share, turn: Turn, optimizers: list[int]) -> Outcome:
         logged: logs.Values = {}
         outputs = []
         stepped = []
@@ -102,7 +124,10 @@ class Automatic:
         for self.in_turn in optimizers:
             handle = self._handles[self.in_turn]
             handle.has_stepped = False
-            result = (self._split if self._splits else self._whole)(call, handle, turn)
+            if isinstance(work, Share) or self._splits:
+                result = self._split(work, handle, turn)
+            else:
+                result = self._whole(work, handle, turn)
             if handle.has_stepped:
                 stepped.append(self.in_turn)
             logged |= result.logged
@@ -129,21 +154,26 @@ class Automatic:
         self._stepped()
         return result
 
-    def _split(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
-        result = self._pass(call, handle, turn)
-        self._unapplied[self.in_turn] = (result.loss, call)
-        if turn.ends:
-            self._update(handle, turn.epoch, turn.batch_idx)
+    def _split(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Result:
+        result = self._pass(work, handle, turn)
+        if isinstance(work, Call) or work.window.trains:
+            self._unapplied[self.in_turn] = (result.loss, work)
+        if turn.ends and self.in_turn in self._unapplied:
+            self._update(handle, turn)
         return result
 
-    def _pass(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
+    def _pass(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Result:
         """Forward and backward."""
-        if self._splits_before:
-            result = self._forward_then_backward(call, handle, turn)
+        if isinstance(work, Share):
+            result = self._piece_by_piece(work, handle, turn)
+            if not work.window.trains:
+                return result
+        elif self._splits_before:
+            result = self._forward_then_backward(work, handle, turn)
         else:
             if turn.starts:
                 handle.zero_grad()
-            result, gradients = self._gradients(call, handle)
+            result, gradients = self._gradients(work, handle)
             handle.gather(gradients, result.weight)
         if self._hooks.has("on_after_backward"):
             self._ask("on_after_backward")
@@ -155,19 +185,18 @@ class Automatic:
         for index in sorted(self._unapplied):
             self.in_turn, handle = index, self._handles[index]
             handle.has_stepped = False
-            self._update(handle, epoch, batch_idx)
+            self._update(handle, Turn(epoch, batch_idx, starts=True, ends=True, ends_epoch=True))
             if handle.has_stepped:
                 stepped.append(index)
         return stepped
 
-    def _update(self, handle: OptimizerHandle, epoch: int, batch_idx: int) -> None:
+    def _update(self, handle: OptimizerHandle, turn: Turn) -> None:
         hooks, index = self._hooks, self.in_turn
-        loss, call = self._unapplied.pop(index)
+        loss, work = self._unapplied.pop(index)
         self._finish_gradients(handle)
-        turn = Turn(epoch, batch_idx, starts=True, ends=True, ends_epoch=False)
-        closure = Closure(loss, lambda: self._again(call, handle, turn))
+        closure = Closure(loss, lambda: self._again(work, handle, turn._replace(starts=True)))
         if hooks.has("optimizer_step"):
-            hooks("optimizer_step", epoch, batch_idx, handle, index, closure)
+            hooks("optimizer_step", turn.epoch, turn.batch_idx, handle, index, closure)
         else:
             with self._profiled("update"):
                 handle.step(closure)
@@ -190,7 +219,7 @@ class Automatic:
         scale = None if self._scale is None else self._step.input(self._scale.value, "float64")
         return self._step.program("gradients", gradients, self.in_turn)(*call, scale)  # type: ignore[no-any-return]
 
-    def _again(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Tensor | None:
+    def _again(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Tensor | None:
         """A fresh pass over the window with the parameters of now.
 
         The module's own hooks take part, since they may change the gradient; callbacks, which watch, do not, and what is logged is
@@ -199,7 +228,7 @@ class Automatic:
         self._ask = self._of_module
         try:
             with logs.collecting({}, 1):
-                result = self._pass(call, handle, turn)
+                result = self._pass(work, handle, turn)
                 self._finish_gradients(handle)
         finally:
             self._ask = self._hooks
@@ -221,15 +250,7 @@ class Automatic:
             result: Result = step.program("forward", forward, self.in_turn)(*call)
         attached = result.loss
         result = result._replace(loss=autodiff.stop_gradient(attached))
-        if turn.starts:
-            if hooks.has("on_before_zero_grad"):
-                self._ask("on_before_zero_grad", handle)
-            if hooks.has("optimizer_zero_grad"):
-                self._ask("optimizer_zero_grad", turn.epoch, turn.batch_idx, handle, self.in_turn)
-            else:
-                handle.zero_grad()
-        if hooks.has("on_before_backward"):
-            self._ask("on_before_backward", attached)
+        self._before_backward(attached, handle, turn)
         self._tape, self._weight = tape, result.weight
         with ExitStack() as self._recorded:
             self._recorded.enter_context(tape)  # what the hook makes of the loss is recorded too
@@ -245,12 +266,46 @@ class Automatic:
                 handle.gather(taken, result.weight)
         return result
 
+    def _before_backward(self, loss: Tensor | None, handle: OptimizerHandle, turn: Turn) -> None:
+        hooks = self._hooks
+        if turn.starts:
+            if hooks.has("on_before_zero_grad"):
+                self._ask("on_before_zero_grad", handle)
+            if hooks.has("optimizer_zero_grad"):
+                self._ask("optimizer_zero_grad", turn.epoch, turn.batch_idx, handle, self.in_turn)
+            else:
+                handle.zero_grad()
+        if loss is not None and hooks.has("on_before_backward"):
+            self._ask("on_before_backward", loss)
+
+    def _piece_by_piece(self, share: Share, handle: OptimizerHandle, turn: Turn) -> Result:
+        """A window that runs in pieces, with the same hooks at the same places."""
+        hooks, index = self._hooks, self.in_turn if self._several else None
+        with self._profiled("forward"):
+            forward = self.chain.run(share, handle.optimizer.parameters, index)
+        result, boundary = forward.result, None
+        if hooks.has("on_window_boundary"):
+            boundary = self._ask("on_window_boundary", forward.hiddens, turn.ends_sequence)
+        self._before_backward(result.loss, handle, turn)
+        if result.loss is None:
+            return result
+        self._chained = (forward, boundary)
+        if hooks.has("backward"):
+            self._ask("backward", result.loss, handle, self.in_turn)
+        else:
+            self.backward(result.loss)
+        self._chained = None
+        return result
+
     def backward(self, loss: Tensor, retain_graph: bool = False) -> None:
         """Gradients of the loss for the optimizer in turn: what the hook of that name does unless it is overridden.
 
         Raises:
             ModuleProtocolError: if no window has just gone forward.
         """
+        if self._chained is not None:
+            self._backward_through_pieces(loss)
+            return
         tape, self._tape = self._tape, None
         if tape is None:
             raise ModuleProtocolError(
@@ -264,6 +319,19 @@ class Automatic:
         self._recorded.close()
         with self._profiled("backward"):
             handle.gather(unscaled(tape.gradient(loss, handle.parameters), scale), self._weight)
+
+    def _backward_through_pieces(self, loss: Tensor) -> None:
+        assert self._chained is not None
+        (forward, boundary), self._chained = self._chained, None
+        if loss is not forward.result.loss:
+            raise ModuleProtocolError(
+                "The hook backward() asked for gradients of another loss than the one it was given. A window that runs in pieces "
+                "goes back through each of them, and only from the loss the step returned. Change the loss in training_step."
+            )
+        handle = self._handles[self.in_turn]
+        scale = None if self._scale is None else self._scale.value
+        with self._profiled("backward"):
+            handle.gather(unscaled(forward.backward(boundary, scale), scale), forward.weight)
 
     def _profiled(self, action: str) -> AbstractContextManager[Any]:
         return self._profiler.profile(action) if self._profiler else nullcontext()

@@ -17,6 +17,7 @@ from tbptt.nn.native import backend_of_model, parameters_of
 from tbptt.protocols import Backend
 from tbptt.trainer.arguments import refuse_old_methods
 from tbptt.trainer.dispatch import overridden
+from tbptt.trainer.entering import Beginning
 from tbptt.trainer.walk import Ground
 
 _STEPS = {
@@ -134,8 +135,15 @@ def ground_of(model: Any, trainer: Any) -> Ground:
         schedule=schedule,
         carry=trainer.state_carry,
         time_axis=trainer.time_axis,
+        resets_inside=bool(getattr(model, "handles_resets", False)),
         split=(lambda batch: split(batch, size)) if split is not None and schedule is not None else None,
     )
+
+
+def beginning_of(model: Any, trainer: Any) -> Beginning:
+    """What makes the state a step is given of the one that comes from the window before."""
+    initial = getattr(model, "initial_state", None)
+    return Beginning(initial if callable(initial) else None, trainer.reset_fn, trainer.time_axis)
 
 
 @contextmanager

@@ -58,6 +58,28 @@ def places_of(function: Callable[..., Any], offered: Sequence[str]) -> list[int]
     return places
 
 
+def named(function: Callable[..., Any], offered: Sequence[str]) -> tuple[str, ...]:
+    """Which of these arguments a function takes by name.
+
+    >>> from tbptt.trainer.dispatch import named
+    >>> named(lambda origin, batch_size: None, ("batch_size", "previous", "origin"))
+    ('batch_size', 'origin')
+
+    Raises:
+        TypeError: if it needs others.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return tuple(offered)
+    needed = [
+        p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_POSITIONAL and p.name not in offered
+    ]
+    if needed:
+        raise TypeError(f"it needs {', '.join(needed)}")
+    names = [parameter.name for parameter in parameters]
+    return tuple(name for name in offered if name in names)
+
+
 class Hooks:
     """Calls a moment on everybody who overrides it: callbacks, data module, module, then the callbacks that watch the module.
 

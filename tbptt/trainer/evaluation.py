@@ -8,7 +8,10 @@ from typing import Any, Literal
 
 from tbptt import state
 from tbptt.nn.native import set_mode
+from tbptt.schedules import Fixed, Schedule
+from tbptt.trainer import connection
 from tbptt.trainer.dispatch import Hooks, overridden
+from tbptt.trainer.entering import at_batch_start
 from tbptt.trainer.logs import LogBook, Place
 from tbptt.trainer.modes import modes_of, restore_modes
 from tbptt.trainer.outputs import join
@@ -44,9 +47,10 @@ class EvaluationLoop:
             time_axis=ground.time_axis,
             keeps_extras=self._wants_outputs,
             compute_dtype=trainer.compute_dtype,
+            begins=connection.beginning_of(model, trainer),
+            detach=trainer.detach_fn or state.detach,
         )
-        # A schedule that draws must not draw otherwise in training because validation came between.
-        ground = dataclasses.replace(ground, schedule=copy.deepcopy(ground.schedule))
+        ground = dataclasses.replace(ground, schedule=_without_gradients(ground.schedule))
         self._ground = ground if self.step.takes_hiddens else ground.whole()
 
     def run(self, only: int | None = None, keep: bool = True) -> tuple[dict[str, float], list[Tree]]:
@@ -123,18 +127,18 @@ class EvaluationLoop:
         keeps_outputs = hooks.has(f"{stage}_epoch_end")
         for stretch in walk(self._source, self._ground, trainer.current_epoch, min(limits, default=None)):
             trainer.batch_idx, trainer.num_windows = stretch.batch_idx, len(stretch)
-            hiddens = None if stretch.fresh else hiddens
-            state.check_batch(hiddens, stretch.windowed.batch_size)
+            hiddens = at_batch_start(hiddens, stretch, self.step)
             self._call("batch_start", stretch.batch, stretch.batch_idx, 0)
             of_windows: list[Any] = []
             steps: list[int] = []
             last: Any = None
-            for piece in stretch:
+            for piece in stretch.plain():
                 if only is not None and piece.number >= only:
                     break
                 trainer.window_idx = piece.number
                 window = transferred(trainer, hooks, stretch, piece.window)
-                result = self.step.evaluate(self.step.call(window, hiddens, piece.origin, stretch.batch_idx))
+                entering = stretch.entering(piece.span, hiddens)
+                result = self.step.evaluate(self.step.call(window, entering, piece.origin, stretch.batch_idx))
                 hiddens = result.hiddens
                 place = Place(trainer.current_epoch, stretch.batch_idx, piece.number)
                 self._book.add(place, result.loss, result.logged, weight=result.weight)
@@ -160,3 +164,11 @@ class EvaluationLoop:
 
     def _time_axis(self) -> int:
         return self._ground.time_axis if isinstance(self._ground.time_axis, int) else 1
+
+
+def _without_gradients(schedule: Schedule | None) -> Schedule | None:
+    """Windows of one length, where the schedule says which: values do not depend on the cut. Else a copy: what draws must not draw
+    otherwise in training because validation came between.
+    """
+    steps = getattr(schedule, "evaluation_steps", None)
+    return copy.deepcopy(schedule) if steps is None else Fixed(steps)

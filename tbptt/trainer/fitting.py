@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
-from tbptt import state
 from tbptt.nn.native import set_mode
 from tbptt.trainer.automatic import Automatic, Turn
+from tbptt.trainer.chain import share_of
 from tbptt.trainer.configuration import Configuration
 from tbptt.trainer.dispatch import Hooks
+from tbptt.trainer.entering import at_batch_start
 from tbptt.trainer.evaluation import EvaluationLoop
 from tbptt.trainer.logs import LogBook, Place
 from tbptt.trainer.manual import Manual
+from tbptt.trainer.optimization import rates_times
 from tbptt.trainer.outputs import EpochOutputs
 from tbptt.trainer.schedulers import Schedulers
 from tbptt.trainer.transfer import transferred
@@ -109,8 +114,7 @@ class FitLoop:
         self._gathered = 0
         for stretch in trainer.timed("next batch", walk(self._source, self._ground, trainer.data_epoch, self._limit)):
             trainer.batch_idx, trainer.num_windows = stretch.batch_idx, len(stretch)
-            hiddens = None if stretch.fresh else hiddens
-            state.check_batch(hiddens, stretch.windowed.batch_size)
+            hiddens = at_batch_start(hiddens, stretch, self._optimization.step)
             book.begin()
             if (
                 hooks.has("on_train_batch_start")
@@ -139,18 +143,27 @@ class FitLoop:
         trainer, hooks, batch_idx = self._trainer, self._hooks, stretch.batch_idx
         optimizers = self._configuration.in_turn(batch_idx)
         wants_outputs = hooks.any("on_window_end", "on_train_batch_end")
+        always_in_pieces = hooks.has("on_window_boundary")
         last: dict[str, Any] = {}
+        self._optimization.begin()
         for piece in trainer.timed("cut window", stretch):
             trainer.window_idx = piece.number
             book.begin()
             if hooks.has("on_window_start"):
                 hooks("on_window_start", piece.window, piece.number)
-            with trainer.profiled("place window"):
-                window = transferred(trainer, hooks, stretch, piece.window)
-            turn = self._turn(stretch, piece.number, piece.is_last)
+            window, turn = piece.window, self._turn(stretch, piece.number, piece.is_last)
             steps_before = trainer.global_step
-            with trainer.profiled("window step"):
-                outcome = self._optimization(window, hiddens, piece.origin, turn, optimizers)
+            with self._rates_times(piece.span.rate):
+                if always_in_pieces or stretch.needs_pieces(piece.span):
+                    share = share_of(stretch, piece.span, hiddens, partial(self._fetch, stretch))
+                    with trainer.profiled("window step"):
+                        outcome = self._optimization.in_pieces(share, turn, optimizers)
+                else:
+                    with trainer.profiled("place window"):
+                        window = transferred(trainer, hooks, stretch, window)
+                    with trainer.profiled("window step"):
+                        entering = stretch.entering(piece.span, hiddens)
+                        outcome = self._optimization(window, entering, piece.origin, turn, optimizers)
             hiddens = outcome.hiddens
             place = Place(trainer.current_epoch, batch_idx, piece.number)
             step = trainer.step_to_log(steps_before)
@@ -167,6 +180,18 @@ class FitLoop:
                 break
         return hiddens, last
 
+    def _fetch(self, stretch: Stretch, start: int, stop: int) -> Tree:
+        trainer = self._trainer
+        with trainer.profiled("place window"):
+            return transferred(trainer, self._hooks, stretch, stretch.fetch(start, stop))
+
+    @contextmanager
+    def _rates_times(self, factor: float) -> Iterator[None]:
+        with ExitStack() as stack:
+            for optimizer in self._configuration.optimizers:
+                stack.enter_context(rates_times(optimizer, factor))
+            yield
+
     def _turn(self, stretch: Stretch, window_idx: int, ends_batch: bool) -> Turn:
         trainer, batch_idx = self._trainer, stretch.batch_idx
         ends_epoch = ends_batch and stretch.is_last
@@ -179,7 +204,8 @@ class FitLoop:
             starts = self._gathered % every == 0
             self._gathered += 1
             ends = self._gathered % every == 0 or ends_epoch
-        return Turn(trainer.current_epoch, batch_idx, starts, ends, ends_epoch)
+        ends_sequence = ends_epoch if stretch.ground.carry == "epoch" else ends_batch
+        return Turn(trainer.current_epoch, batch_idx, starts, ends, ends_epoch, ends_sequence)
 
     def _is_over(self) -> bool:
         trainer = self._trainer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -92,6 +92,35 @@ def record(name: str, value: Tensor | Number, options: Options, weight: Tensor |
     _collector.options[name] = options
     _collector.values[name] = (kept, _collector.elements if weight is None else weight)
     return True
+
+
+def merged(pieces: list[Values], options: Mapping[str, Options]) -> Values:
+    """The values of a window that ran in pieces: sums added up, extremes taken, means weighted; of other reductions the last value."""
+    if len(pieces) == 1:
+        return pieces[0]
+    found: dict[str, list[Weighted]] = {}
+    for values in pieces:
+        for name, weighted in values.items():
+            found.setdefault(name, []).append(weighted)
+    return {name: _merge(weighted, options[name].reduce_fx) for name, weighted in found.items()}
+
+
+def _merge(weighted: list[Weighted], reduce: Reduce) -> Weighted:
+    if len(weighted) == 1 or reduce not in _REDUCTIONS:
+        return weighted[-1]
+    values, weights = (ops.stack([_scalar(one[place]) for one in weighted]) for place in (0, 1))
+    total = ops.sum(weights)
+    if reduce == "mean":
+        # a part in which nothing counts has a mean of nothing, NaN
+        counting = ops.where(ops.greater(weights, 0), ops.multiply(values, weights), 0.0)
+        return ops.divide(ops.sum(counting), total), total
+    if reduce == "sum":
+        return ops.sum(values), total
+    return (ops.min if reduce == "min" else ops.max)(values), total
+
+
+def _scalar(value: Tensor | Number) -> Tensor:
+    return ops.astype(value, "float64") if ops.is_tensor(value) else ops.asarray(value, dtype="float64")
 
 
 class Place(NamedTuple):

@@ -11,6 +11,7 @@ from tbptt.clock import Origin
 from tbptt.errors import GradientError, ModuleProtocolError
 from tbptt.protocols import Backend, Tape
 from tbptt.trainer.automatic import Outcome, Turn
+from tbptt.trainer.chain import Share
 from tbptt.trainer.dispatch import Hooks
 from tbptt.trainer.optimization import OptimizerHandle
 from tbptt.trainer.scaling import LossScale
@@ -49,6 +50,27 @@ class Manual:
         loss = None if result.loss is None else autodiff.stop_gradient(result.loss)
         extras = result.extras if isinstance(result.extras, dict) else {}
         return Outcome(result.hiddens, loss, result.logged, result.weight, [{**extras, "loss": loss}], [])
+
+    @property
+    def step(self) -> Step:
+        """What it runs."""
+        return self._step
+
+    def begin(self) -> None:
+        """A batch begins."""
+
+    def in_pieces(self, share: Share, turn: Turn, optimizers: list[int]) -> Outcome:
+        """Refuse: a module that goes backward itself sees one window at a time.
+
+        Raises:
+            ModuleProtocolError: always.
+        """
+        raise ModuleProtocolError(
+            f"With automatic_optimization = False the module goes backward itself, through one run from its state to its loss. The "
+            f"window {share.window} runs in several pieces (a gradient that reaches into earlier windows, or is weighted, or computed "
+            f"again; a row that begins anew inside; on_window_boundary), which the trainer can only do by itself. Use Fixed(k) or "
+            f"RandomLength, or automatic optimization."
+        )
 
     def finish(self, epoch: int, batch_idx: int) -> list[int]:
         """Update with what is held back, where an epoch ended early."""

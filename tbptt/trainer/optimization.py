@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +43,23 @@ def clipped(gradients: Gradients, clip: Clip | None, donate: bool = False) -> Gr
     if algorithm == "norm":
         return list(optim.clip_by_global_norm(gradients, bound, donate=donate)[0])
     return list(optim.clip_by_value(gradients, bound, donate=donate))
+
+
+@contextmanager
+def rates_times(optimizer: Any, factor: float) -> Iterator[None]:
+    """Inside the block the learning rates are so many times what they are."""
+    if factor == 1.0:
+        yield
+        return
+    groups = optimizer.param_groups
+    before = [group["lr"] for group in groups]
+    for group, rate in zip(groups, optimizer.rates(), strict=True):
+        group["lr"] = rate * factor
+    try:
+        yield
+    finally:
+        for group, rate in zip(groups, before, strict=True):
+            group["lr"] = rate
 
 
 class Programs:

@@ -10,13 +10,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
+from tbptt import state
 from tbptt.errors import ConfigurationError
 from tbptt.nn import weights
 from tbptt.nn.native import named_tensors_of, parameters_of
 from tbptt.trainer import checkpoint, connection
 from tbptt.trainer.automatic import Automatic
+from tbptt.trainer.chain import Chain
+from tbptt.trainer.combination import Combination
 from tbptt.trainer.configuration import Configuration, configure
 from tbptt.trainer.dispatch import Hooks, overridden
+from tbptt.trainer.effects import Effects
 from tbptt.trainer.evaluation import EvaluationLoop, Stage
 from tbptt.trainer.fitting import FitLoop
 from tbptt.trainer.logs import LogBook
@@ -137,8 +141,19 @@ class Fitting:
         accumulates = trainer.accumulate_grad_batches > 1 or trainer.accumulate_grad_windows > 1
         optimization: Automatic | Manual
         if automatic:
+            effects = Effects(model, ground.backend)
+            chain = Chain(step, effects, Combination(step, effects))
             optimization = Automatic(
-                step, handles, programs, trainer.clip, hooks, scale, accumulates, trainer.stepped, trainer.profiler
+                step,
+                handles,
+                programs,
+                trainer.clip,
+                hooks,
+                scale,
+                accumulates,
+                trainer.stepped,
+                trainer.profiler,
+                chain,
             )
         else:
             for handle in handles:
@@ -159,6 +174,8 @@ class Fitting:
             several=several and automatic,
             keeps_extras=hooks.any("training_epoch_end", "on_window_end", "on_train_batch_end"),
             compute_dtype=trainer.compute_dtype,
+            begins=connection.beginning_of(model, trainer),
+            detach=trainer.detach_fn or state.detach,
         )
         if not step.takes_hiddens:
             if automatic and ground.carries:

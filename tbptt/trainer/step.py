@@ -20,8 +20,10 @@ from tbptt.clock import Origin
 from tbptt.data.lengths import lengths_in
 from tbptt.errors import ModuleProtocolError
 from tbptt.protocols import Backend, Compiled
+from tbptt.pullback import Cotangent, Gradients, Recording
 from tbptt.trainer import logs
 from tbptt.trainer.dispatch import places_of
+from tbptt.trainer.entering import Beginning
 from tbptt.types import Tensor, Tree
 
 
@@ -37,6 +39,8 @@ class Result(NamedTuple):
     """Whatever else the step returned, cut from its past; None unless it is wanted."""
     weight: Tensor | int
     """How many elements the loss is a mean over."""
+    is_counted: bool = True
+    """Whether the loss itself said so; else it is what a mean over rows and steps would be a mean over."""
 
 
 class Call(NamedTuple):
@@ -62,6 +66,8 @@ class Step:
         several: whether there are several optimizers, so that a third argument is `optimizer_idx`.
         keeps_extras: whether anybody wants what the step returns besides loss and state.
         compute_dtype: what layers compute in where it is not the parameters' dtype.
+        begins: makes the state as it enters of what comes from the window before (`tbptt.trainer.entering`).
+        detach: cuts a state from its past.
     """
 
     def __init__(
@@ -77,6 +83,8 @@ class Step:
         several: bool = False,
         keeps_extras: bool = False,
         compute_dtype: str | None = None,
+        begins: Beginning | None = None,
+        detach: Callable[[Tree], Tree] = state.detach,
     ) -> None:
         self.name = function.__name__
         self.backend = backend
@@ -87,10 +95,11 @@ class Step:
         self._places = list(range(len(self._offered))) if places is None else places
         self.takes_hiddens = len(self._offered) - 1 in self._places
         self._mode = compile
-        self._options = options
+        self.options = options
         self._carries = carries and self.takes_hiddens
         self._keeps_extras = keeps_extras
         self._compute_dtype = compute_dtype
+        self._begins, self._detach = begins, detach
         self._time_axis = time_axis
         self._predicts = function.__name__ == "predict_step"
         self._programs: dict[tuple[str, int], Compiled] = {}
@@ -100,6 +109,11 @@ class Step:
     def is_compiled(self) -> bool:
         """Whether the engine makes programs of it."""
         return self._probe.bakes_numbers
+
+    @property
+    def wants_previous(self) -> bool:
+        """Whether the state it begins from is made of the final state of the batch before."""
+        return self._begins is not None and self._begins.wants_previous
 
     @property
     def arguments(self) -> list[str]:
@@ -137,6 +151,63 @@ class Step:
         with self.backend.autodiff.no_grad():
             return self._cut(self.forward(window, hiddens, numbers, None, loss_needed=False))
 
+    def advance(self, call: Call, optimizer_idx: int | None = None) -> Result:
+        """Forward in training, without gradients: for steps that only bring the state on."""
+
+        def advance(window: Tree, hiddens: Tree, numbers: Any) -> Result:
+            with self.backend.autodiff.no_grad():
+                return self._cut(self.forward(window, hiddens, numbers, optimizer_idx))
+
+        return self.program("advance", advance, optimizer_idx or 0)(*call)  # type: ignore[no-any-return]
+
+    def recorded(self, call: Call, parameters: list[Any], optimizer_idx: int | None = None) -> Recording:
+        """Forward with a record kept; its output is a `Result` whose loss and state are attached to their past."""
+
+        def forward(window: Tree, hiddens: Tree, numbers: Any) -> Result:
+            return self.forward(window, hiddens, numbers, optimizer_idx, attached=True)
+
+        program = self.program("recorded", forward, optimizer_idx or 0)
+        return Recording(
+            lambda hiddens: program(call.window, hiddens, call.numbers), call.hiddens, parameters, self.backend
+        )
+
+    def there_and_back(
+        self,
+        call: Call,
+        parameters: list[Any],
+        optimizer_idx: int | None,
+        loss_cotangent: Tensor | None,
+        cotangent: Cotangent | None,
+    ) -> tuple[Gradients, Cotangent]:
+        """Forward and back in one program: gradients, and the cotangent of the state that entered.
+
+        Args:
+            call: the window's arguments.
+            parameters: that gradients are wanted for.
+            optimizer_idx: whose turn it is.
+            loss_cotangent: a scalar; None where the loss does not count.
+            cotangent: of the state that leaves; None where it is cut off.
+        """
+
+        def there_and_back(
+            window: Tree, hiddens: Tree, numbers: Any, loss_cotangent: Tensor | None, cotangent: Cotangent | None
+        ) -> Any:
+            recording = Recording(
+                lambda entering: self.forward(window, entering, numbers, optimizer_idx, attached=True),
+                hiddens,
+                parameters,
+                self.backend,
+            )
+            result: Result = recording.output
+            return recording.pullback((result.loss, loss_cotangent), (result.hiddens, cotangent))
+
+        program = self.program("there and back", there_and_back, optimizer_idx or 0)
+        return program(*call, loss_cotangent, cotangent)  # type: ignore[no-any-return]
+
+    def cut(self, result: Result) -> Result:
+        """The result, loss and state cut from their past."""
+        return self._cut(result)._replace(hiddens=self._detach(result.hiddens))
+
     def with_gradients(
         self, parameters: list[Any], window: Tree, hiddens: Tree, numbers: Any, optimizer_idx: int | None, scale: Any
     ) -> tuple[Result, list[Tensor | None]]:
@@ -158,17 +229,20 @@ class Step:
         optimizer_idx: int | None = None,
         loss_needed: bool = True,
         collect: bool = True,
+        attached: bool = False,
     ) -> Result:
-        """Call the module. The loss is still attached to its parameters; everything else is cut.
+        """Call the module. The loss is still attached to its parameters, with `attached` the state too; everything else is cut.
 
         With `collect` False what is logged goes to the trainer as it comes, since a name may be logged many times.
         """
+        origin, elements = Origin(numbers[0], numbers[1], numbers[2]), self.elements(window)
+        if self._begins is not None:
+            hiddens = self._begins(hiddens, window, origin)
         known = {"batch": window, "batch_idx": numbers[3], "optimizer_idx": optimizer_idx, "hiddens": hiddens}
         arguments = [known[self._offered[place]] for place in self._places]
-        origin, elements = Origin(numbers[0], numbers[1], numbers[2]), self.elements(window)
         collecting: AbstractContextManager[logs.Values] = nullcontext({})
         if collect:
-            collecting = logs.collecting(self._options, elements)
+            collecting = logs.collecting(self.options, elements)
         with (
             clock.at(origin),
             counting.recording(),
@@ -181,11 +255,12 @@ class Step:
             loss, hiddens, extras = self.parse(output, loss_needed)
             counted = None if loss is None else counting.count_of(loss)
         return Result(
-            state.detach(hiddens),
+            hiddens if attached else self._detach(hiddens),
             loss,
             values,
             state.detach(extras) if self._keeps_extras else None,
             elements if counted is None else counted,
+            counted is not None,
         )
 
     def elements(self, window: Tree) -> int | Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -40,6 +40,8 @@ class Trainer(Running):
         compile: ``"auto"`` (TensorFlow compiles the step, torch runs eagerly), True, or False to step through it. Under compilation
             Python in the step runs at tracing only, `self.log` excepted, and `batch_idx` is a tensor.
         time_axis: axis of time in the leaves of a batch, or a tree of axes (`tbptt.windows`).
+        detach_fn: ``detach_fn(state)``, in place of `tbptt.detach`, for states only the model knows how to cut.
+        reset_fn: ``reset_fn(state, mask)``, in place of `tbptt.reset_rows`; the mask is a boolean tensor (rows,).
         accumulate_grad_batches: one update for all windows of so many batches: with the mean of their gradients, each weighted by
             the elements that counted.
         accumulate_grad_windows: likewise, for so many windows. What is left at the end of an epoch makes an update too.
@@ -100,6 +102,8 @@ class Trainer(Running):
         callbacks: Sequence[Callback] | Callback | None = (),
         compile: bool | str = "auto",
         time_axis: Tree = 1,
+        detach_fn: Callable[[Tree], Tree] | None = None,
+        reset_fn: Callable[[Tree, Any], Tree] | None = None,
         accumulate_grad_batches: int = 1,
         accumulate_grad_windows: int = 1,
         limit_train_batches: int | float | None = None,
@@ -148,6 +152,7 @@ class Trainer(Running):
         self.gradient_clip_algorithm: ClipAlgorithm = gradient_clip_algorithm
         self.compile = False if detect_anomaly else compile
         self.time_axis = time_axis
+        self.detach_fn, self.reset_fn = detach_fn, reset_fn
         self.accumulate_grad_batches = whole("accumulate_grad_batches", accumulate_grad_batches, 1)
         self.accumulate_grad_windows = whole("accumulate_grad_windows", accumulate_grad_windows, 1)
         if self.accumulate_grad_batches > 1 and self.accumulate_grad_windows > 1:

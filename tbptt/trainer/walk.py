@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from tbptt import data
 from tbptt.clock import Origin
+from tbptt.data.resets import cut_steps, reset_steps, rows_at
 from tbptt.errors import ConfigurationError, DataError
 from tbptt.protocols import Backend
-from tbptt.schedules import Schedule
-from tbptt.types import Tree
+from tbptt.schedules import Schedule, Window
+from tbptt.trainer.entering import Entering
+from tbptt.types import Array, Tree
 from tbptt.windowing import WindowedBatch
 
 StateCarry = Literal["batch", "epoch"]
@@ -31,6 +33,8 @@ class Ground:
     time_axis: Tree
     split: Callable[[Tree], list[Tree]] | None = None
     """The module's own way to cut a batch, where it has one."""
+    resets_inside: bool = False
+    """Whether the module itself does what a reset mask (rows, time) says."""
 
     @property
     def carries(self) -> bool:
@@ -42,11 +46,12 @@ class Ground:
         return replace(self, schedule=None, split=None, carry="batch")
 
 
-class Piece(NamedTuple):
+class Slice(NamedTuple):
     """A window that has not been put on the device."""
 
     number: int
     window: Tree
+    span: Window
     origin: Origin
     steps: int
     is_last: bool
@@ -68,21 +73,70 @@ class Stretch:
     ground: Ground
     pieces: list[Tree] | None = None
     """The windows, where the module cut them."""
+    resets: Array | None = None
+    """(rows, time) or (rows,): before which steps rows begin anew."""
 
     def __len__(self) -> int:
         return len(self.windowed) if self.pieces is None else len(self.pieces)
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[Slice]:
         if self.pieces is None:
             for index, (span, is_last) in enumerate(with_last(self.windowed.spans())):
-                origin = self.origin._replace(time=self.origin.time + span.start)
-                yield Piece(index, self.windowed.slice(span), origin, span.steps, is_last)
+                yield Slice(index, self.windowed.slice(span), span, self.origin_at(span.start), span.steps, is_last)
             return
         origin = self.origin
         for index, piece in enumerate(self.pieces):
             steps = WindowedBatch(piece, None, self.ground.time_axis, backend=self.ground.backend).length
-            yield Piece(index, piece, origin, steps, index == len(self.pieces) - 1)
+            span = Window(origin.time - self.origin.time, origin.time - self.origin.time + steps)
+            yield Slice(index, piece, span, origin, steps, index == len(self.pieces) - 1)
             origin = origin._replace(time=origin.time + steps)
+
+    def origin_at(self, step: int) -> Origin:
+        """Where in epoch, rows and time a step of the batch is."""
+        return self.origin._replace(time=self.origin.time + step)
+
+    def fetch(self, start: int, stop: int) -> Tree:
+        """The steps from one to another, as they came."""
+        return self.windowed.slice(Window(start, stop))
+
+    def plain(self) -> Iterator[Slice]:
+        """The same windows for runs without gradients: cut before every step at which a row begins anew, and where a window runs in
+        segments.
+        """
+        number = 0
+        for whole in self:
+            span = whole.span
+            edges = sorted({span.start, span.stop, *self.reset_steps(span.start, span.stop)})
+            tiles = [(start, stop) for start, stop in pairwise(edges)]
+            if len(tiles) == 1:
+                yield whole._replace(number=number)
+                number += 1
+                continue
+            for start, stop in tiles:
+                is_last = whole.is_last and stop == span.stop
+                part, origin = Window(start, stop), self.origin_at(start)
+                yield Slice(number, self.windowed.slice(part), part, origin, stop - start, is_last)
+                number += 1
+
+    def reset_steps(self, start: int, stop: int) -> list[int]:
+        """The steps from one to another before which a row begins anew."""
+        return [] if self.resets is None else cut_steps(self.resets, start, stop)
+
+    def resets_at(self, step: int) -> Array | None:
+        """Which rows begin anew before a step; None if none does."""
+        if self.resets is None:
+            return None
+        rows = rows_at(self.resets, step)
+        return rows if rows.any() else None
+
+    def needs_pieces(self, span: Window) -> bool:
+        """Whether a window is more than one plain run."""
+        return not span.is_plain or bool(self.reset_steps(span.start + 1, span.stop))
+
+    def entering(self, span: Window, hiddens: Tree) -> Tree:
+        """The state as it enters a plain window, with the rows that begin anew there."""
+        rows = self.resets_at(span.start)
+        return hiddens if rows is None else Entering.of(hiddens)._replace(resets=self.windowed.place(rows))
 
     def place(self, window: Tree) -> Tree:
         """The window as tensors on the device."""
@@ -114,7 +168,10 @@ def walk(source: Any, ground: Ground, epoch: int, limit: int | None = None) -> I
                 "tbptt_split_batch returned no windows; expected a list of at least one part of the batch."
             )
         fresh = ground.carry == "batch" or batch_idx == 0
-        yield Stretch(batch, batch_idx, is_last, fresh, windowed, origin, ground, pieces)
+        resets = reset_steps(batch, ground.time_axis, windowed.batch_size)
+        if resets is not None and resets.ndim == 2:
+            resets = None if ground.resets_inside or pieces is not None else windowed.shifted(resets)
+        yield Stretch(batch, batch_idx, is_last, fresh, windowed, origin, ground, pieces, resets)
         if ground.carry == "batch":
             origin = origin._replace(row=origin.row + windowed.batch_size)
         else:
