@@ -1,7 +1,7 @@
 """Which leaf of a batch says where its rows begin anew, and what it says about a step.
 
-Such a leaf, the reset mask, holds booleans and is found by its name: it is the entry ``resets`` of a dict, or the field ``resets`` of
-a namedtuple or dataclass. True means that what comes belongs to another sequence than what was: the row begins from the initial state.
+Such a leaf, the reset mask, holds booleans and is found by its name: it is the entry ``resets`` of a dict, or the field ``resets``
+of a namedtuple or dataclass. True means that another sequence follows: the row begins from the initial state.
 
     (rows,)         before the first step of the batch
     (rows, time)    before that step; (time, rows) where time is axis 0
@@ -42,8 +42,8 @@ def named_resets(leaves: Sequence[Any], structure: tree.Structure) -> list[bool]
         for depth, entry in enumerate(path[:-1]):
             if isinstance(leaf, bool) and entry in _NAMES:
                 raise DataError(
-                    f"batch{''.join(path[: depth + 1])} is a list of booleans, and a list is a node of trees, not an array, so that "
-                    f"each boolean would pass for a leaf of its own. Give the mask as an array: numpy.array(resets)."
+                    f"batch{''.join(path[: depth + 1])} is a list of booleans, and a list is a node of trees, not an array, so "
+                    f"that each boolean would pass for a leaf of its own. Give the mask as an array: numpy.array(resets)."
                 )
     return [bool(path) and path[-1] in _NAMES for path in paths]
 
@@ -73,8 +73,8 @@ def reset_steps(batch: Tree, time_axis: int | Tree = 1, rows: int | None = None)
     paths = tree.paths(batch, "batch")
     if len(places) > 1:
         raise DataError(
-            f"{' and '.join(paths[index] for index in places)} are both reset masks by their name; expected one, because rows begin "
-            f"anew as a whole. Combine the masks into one, or give the others another name."
+            f"{' and '.join(paths[index] for index in places)} are both reset masks by their name; expected one, because rows "
+            f"begin anew as a whole. Combine the masks into one, or give the others another name."
         )
     (place,) = places
     mask = _checked(paths[place], leaves[place])
@@ -89,7 +89,7 @@ def reset_steps(batch: Tree, time_axis: int | Tree = 1, rows: int | None = None)
     if rows is not None and len(mask) != rows:
         raise ShapeError(
             f"{paths[place]} says of {len(mask)} rows where they begin anew, and the batch has {rows}; its shape is "
-            f"{tuple(leaves[place].shape)}. Give one boolean for every row, or one for every row and step (time_axis={time_axis!r})."
+            f"{tuple(leaves[place].shape)}. Give one boolean for every row, or for every row and step (time_axis={time_axis!r})."
         )
     return mask
 

@@ -266,7 +266,7 @@ class Automatic:
                 handle.gather(taken, result.weight)
         return result
 
-    def _before_backward(self, loss: Tensor | None, handle: OptimizerHandle, turn: Turn) -> None:
+    def _before_backward(self, loss: Tensor, handle: OptimizerHandle, turn: Turn) -> None:
         hooks = self._hooks
         if turn.starts:
             if hooks.has("on_before_zero_grad"):
@@ -275,7 +275,7 @@ class Automatic:
                 self._ask("optimizer_zero_grad", turn.epoch, turn.batch_idx, handle, self.in_turn)
             else:
                 handle.zero_grad()
-        if loss is not None and hooks.has("on_before_backward"):
+        if hooks.has("on_before_backward"):
             self._ask("on_before_backward", loss)
 
     def _piece_by_piece(self, share: Share, handle: OptimizerHandle, turn: Turn) -> Result:
@@ -286,9 +286,9 @@ class Automatic:
         result, boundary = forward.result, None
         if hooks.has("on_window_boundary"):
             boundary = self._ask("on_window_boundary", forward.hiddens, turn.ends_sequence)
-        self._before_backward(result.loss, handle, turn)
-        if result.loss is None:
+        if not forward.trains:
             return result
+        self._before_backward(result.loss, handle, turn)
         self._chained = (forward, boundary)
         if hooks.has("backward"):
             self._ask("backward", result.loss, handle, self.in_turn)

@@ -129,7 +129,9 @@ class Pass:
         counted = [result for result, piece in zip(self._results, self._pieces, strict=True) if piece.counts]
         cotangents = iter(combination.cotangents(share, counted))
         self._loss_cotangents = [next(cotangents) if piece.counts else None for piece in self._pieces]
-        loss, weight = combination.total(share, counted)
+        self.trains = bool(counted)
+        """Whether there is anything to go back from."""
+        loss, weight = combination.total(share, counted or self._results)
         new = [result.logged for result, piece in zip(self._results, self._pieces, strict=True) if not piece.again]
         extras = self._results[-1].extras
         per = share.window.per

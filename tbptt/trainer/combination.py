@@ -42,10 +42,8 @@ class Combination:
         whole = _total(weights) if per is None else per * share.rows
         return [_over(weight, whole) for weight in weights]
 
-    def total(self, share: Share, counted: list[Result]) -> tuple[Tensor | None, Tensor | int]:
+    def total(self, share: Share, counted: list[Result]) -> tuple[Tensor, Tensor | int]:
         """The loss of the window as it is shown, and how many elements it is of."""
-        if not counted:
-            return None, 0
         weight = _total([result.weight for result in counted])
         losses: list[Any] = [result.loss for result in counted]
         if len(counted) == 1:

@@ -56,10 +56,15 @@ def data(batches: int = 2, rows: int = 2, steps: int = 6, seed: int = 0) -> list
 
 
 class Trace:
-    """What happened, a line each."""
+    """What happened, a line each.
 
-    def __init__(self) -> None:
+    Args:
+        boundary: whether `on_window_boundary` is overridden, too, which lets every window run as one of pieces.
+    """
+
+    def __init__(self, boundary: bool = False) -> None:
         self.lines: list[str] = []
+        self._boundary = boundary
 
     def module(self, base: type) -> Any:
         """A module of a subclass of `base` that overrides every hook and step."""
@@ -85,6 +90,7 @@ class Trace:
             return run
 
         names = [name for name in MOMENTS if hasattr(tbptt.Module, name) and not name.endswith("_step_end")]
+        names = [name for name in names if self._boundary or name != "on_window_boundary"]
         methods = {name: overriding(name) for name in (*names, "configure_callbacks", "configure_optimizers")}
         methods |= {name: step(name) for name in STEPS}
         recording = type(base.__name__, (base,), methods)

@@ -13,6 +13,7 @@ from tbptt import ops, optim
 from tbptt.callbacks import EarlyStopping
 from tbptt.dtypes import dtype_scope
 from tbptt.protocols import Backend
+from tbptt.schedules import Fixed
 from trainer.recording import Plain, Trace, data, golden, without_steps
 
 
@@ -57,6 +58,7 @@ SCENARIOS: dict[str, tuple[type, dict[str, Any], bool]] = {
     "two_optimizers": (TwoOptimizers, {}, False),
     "manual": (ByHand, {}, False),
     "exception": (Failing, {}, False),
+    "overlapping_windows": (Plain, {"truncated_bptt_steps": Fixed(2, 4)}, False),
     "early_stop": (
         Plain,
         {"max_epochs": 9, "num_sanity_val_steps": 0, "stopping": {"monitor": "val_loss", "patience": 1, "min_delta": 100.0}}, True,
@@ -66,7 +68,7 @@ SCENARIOS: dict[str, tuple[type, dict[str, Any], bool]] = {
 
 def record(name: str, compile: bool | str) -> list[str]:
     base, options, validates = SCENARIOS[name]
-    trace = Trace()
+    trace = Trace(boundary=name == "overlapping_windows")
     model = trace.module(base)
     options = {"max_epochs": 1, "truncated_bptt_steps": 3, **options}
     stopping = options.pop("stopping", None)
