@@ -6,6 +6,7 @@ that tile time exactly once, in order. A third party's schedule is any object wi
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -23,7 +24,8 @@ class Schedule(Protocol):
     - ``drop_last``: True if its plans may leave out the end of a sequence.
     - ``evaluation_steps``: time steps of the windows that validation runs in, where nothing depends on the cut but speed.
     - ``shifts(rows)``: how many steps each row is ahead of the first, so that rows are cut at different places.
-    - ``probe``: asks the trainer for measurements (`tbptt.schedules.Adaptive`).
+    - ``probes(length)`` and ``learn(measurements)``: asked before every window which sub-sequences to measure on, and told what was
+      found (`tbptt.schedules.Adaptive`).
     """
 
     def plan(self, length: int) -> Iterable[Window]:
@@ -53,7 +55,8 @@ def checked_plan(schedule: Schedule, length: int) -> Iterator[Window]:
     Raises:
         ScheduleError: at the first window that leaves a gap, overlaps, is empty, passes the end, or wants a state nobody kept.
     """
-    position, kept = getattr(schedule, "position", 0), {0}
+    position = begin = getattr(schedule, "position", 0)
+    kept = {0, *range(begin)}  # whoever resumes brings the states from before
     for window in schedule.plan(length):
         if window.start != position or not window.start < window.stop <= length:
             raise ScheduleError(
@@ -70,6 +73,21 @@ def checked_plan(schedule: Schedule, length: int) -> Iterator[Window]:
             f"The schedule {schedule!r} ends at step {position} of a sequence of {length} steps. "
             f"Its windows must cover every step once."
         )
+
+
+def preview(schedule: Schedule, length: int) -> list[Window]:
+    """The plan that comes next, as a copy of the schedule draws it: the schedule itself has not moved.
+
+    >>> from tbptt import schedules
+    >>> from tbptt.schedules.base import preview
+    >>> schedule = schedules.ARTBP(4, seed=0)
+    >>> preview(schedule, 50) == preview(schedule, 50) == list(schedule.plan(50))
+    True
+
+    Raises:
+        ScheduleError: as `checked_plan`.
+    """
+    return list(checked_plan(copy.deepcopy(schedule), length))
 
 
 def _check_reach(schedule: Schedule, window: Window, kept: set[int]) -> None:

@@ -73,7 +73,7 @@ class Chain:
     """
 
     def __init__(self, step: Step, effects: Effects, combination: Combination) -> None:
-        self.step, self.effects, self._combination = step, effects, combination
+        self.step, self.effects, self.combination = step, effects, combination
         self._kept: dict[int, Kept] = {}
 
     def begin(self) -> None:
@@ -91,7 +91,7 @@ class Chain:
         for step in [step for step in self._kept if step < window.run_from]:
             del self._kept[step]
         kind = Recomputed if window.segment is not None and window.trains else Pass
-        return kind(self, share, start.hiddens, parameters, optimizer_idx, self._combination)
+        return kind(self, share, start.hiddens, parameters, optimizer_idx, self.combination)
 
     def keep(self, step: int, hiddens: Tree) -> None:
         """Keep a state for a later window; the first one of its step stays, also where a window is computed twice."""

@@ -19,6 +19,7 @@ from tbptt.trainer.logs import LogBook, Place
 from tbptt.trainer.manual import Manual
 from tbptt.trainer.optimization import rates_times
 from tbptt.trainer.outputs import EpochOutputs
+from tbptt.trainer.probing import Probing
 from tbptt.trainer.schedulers import Schedulers
 from tbptt.trainer.transfer import transferred
 from tbptt.trainer.walk import Ground, Stretch, walk
@@ -57,6 +58,9 @@ class FitLoop:
         self._trainer, self._model, self._hooks, self._ground = trainer, model, hooks, ground
         self._configuration, self._schedulers, self._optimization = configuration, schedulers, optimization
         self._source, self._limit, self._validation = source, limit, validation
+        self._probing: Probing | None = None
+        if isinstance(optimization, Automatic) and hasattr(ground.schedule, "probes"):
+            self._probing = Probing(optimization.chain, self._fetch, trainer.log)
         self._gathered = 0
         self._batches = 0
         self._over = False
@@ -146,6 +150,8 @@ class FitLoop:
         always_in_pieces = hooks.has("on_window_boundary")
         last: dict[str, Any] = {}
         self._optimization.begin()
+        if self._probing:
+            self._probing(stretch)
         for piece in trainer.timed("cut window", stretch):
             trainer.window_idx = piece.number
             book.begin()
@@ -178,6 +184,8 @@ class FitLoop:
                     hooks("on_window_end", last, window, piece.number)
             if self._is_over():
                 break
+            if self._probing:
+                self._probing(stretch)
         return hiddens, last
 
     def _fetch(self, stretch: Stretch, start: int, stop: int) -> Tree:
