@@ -19,6 +19,7 @@ from tbptt import clock, tree
 from tbptt.backends import current_backend, current_device, owner_of
 from tbptt.data.lengths import LENGTHS, Axis, named_lengths, read_lengths
 from tbptt.data.padded import with_padded
+from tbptt.data.resets import named_resets
 from tbptt.dtypes import FLOATS, is_kind, name_of
 from tbptt.errors import ConfigurationError, DataError, ShapeError
 from tbptt.protocols import Backend
@@ -276,9 +277,12 @@ def _time_axes(batch: Tree, leaves: list[Any], structure: tree.Structure, time_a
     names = named_lengths(leaves, structure)
     if isinstance(time_axis, numbers.Integral) and not isinstance(time_axis, bool):
         axis = _checked_axis(time_axis, "time_axis")
+        rows_only = [
+            named and len(_shape(leaf)) == 1 for leaf, named in zip(leaves, named_resets(leaves, structure), strict=True)
+        ]
         return [
-            LENGTHS if named else axis if len(_shape(leaf)) > axis else None
-            for leaf, named in zip(leaves, names, strict=True)
+            LENGTHS if named else axis if len(_shape(leaf)) > axis and not without_time else None
+            for leaf, named, without_time in zip(leaves, names, rows_only, strict=True)
         ]
     if time_axis is None or not tree.is_node(time_axis):
         raise ConfigurationError(

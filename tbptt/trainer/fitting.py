@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
@@ -193,12 +192,13 @@ class FitLoop:
         with trainer.profiled("place window"):
             return transferred(trainer, self._hooks, stretch, stretch.fetch(start, stop))
 
-    @contextmanager
-    def _rates_times(self, factor: float) -> Iterator[None]:
-        with ExitStack() as stack:
-            for optimizer in self._configuration.optimizers:
-                stack.enter_context(rates_times(optimizer, factor))
-            yield
+    def _rates_times(self, factor: float) -> AbstractContextManager[Any]:
+        if factor == 1.0:
+            return nullcontext()
+        stack = ExitStack()
+        for optimizer in self._configuration.optimizers:
+            stack.enter_context(rates_times(optimizer, factor))
+        return stack
 
     def _turn(self, stretch: Stretch, window_idx: int, ends_batch: bool) -> Turn:
         trainer, batch_idx = self._trainer, stretch.batch_idx

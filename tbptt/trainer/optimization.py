@@ -48,9 +48,6 @@ def clipped(gradients: Gradients, clip: Clip | None, donate: bool = False) -> Gr
 @contextmanager
 def rates_times(optimizer: Any, factor: float) -> Iterator[None]:
     """Inside the block the learning rates are so many times what they are."""
-    if factor == 1.0:
-        yield
-        return
     groups = optimizer.param_groups
     before = [group["lr"] for group in groups]
     for group, rate in zip(groups, optimizer.rates(), strict=True):
