@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from tbptt import clock, ops, random
 from tbptt.backends import backend_of
@@ -41,7 +42,7 @@ class Dropout(Module):
         if origin is None:
             origin = clock.Origin(epoch=self._calls, row=0, time=0)
             self._calls += 1
-        shape = tuple(inputs.shape)
+        shape = ops.shape(inputs)
         rows, steps, units = _extent(shape, time_major)
         keep = random.keep_mask(self._key, origin, rows, steps, units, self.p, time_major, backend_of(inputs))
         scale = ops.multiply(ops.astype(ops.reshape(keep, shape), ops.dtype(inputs)), 1 / (1 - self.p))
@@ -51,7 +52,7 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
-def _extent(shape: tuple[int, ...], time_major: bool) -> tuple[int, int, int]:
+def _extent(shape: tuple[int | Tensor, ...], time_major: bool) -> tuple[Any, Any, Any]:
     """(rows, steps, units) of a tensor of that shape; one row or one step where it has no such axis."""
     if len(shape) < 3:
         return math.prod(shape[:-1]), 1, math.prod(shape[-1:])

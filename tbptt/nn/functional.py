@@ -8,6 +8,7 @@ the mean is over what counts (0, with the weight 0, where nothing does), the sum
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from tbptt import counting, ops, precision
@@ -152,7 +153,7 @@ def perplexity(logits: Tensor, targets: Tensor, ignore_index: int = -100, *, len
 def _counted_targets(logits: Tensor, targets: Tensor, ignore_index: int, lengths: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Logits and targets made harmless where they do not count, and where they count, shaped like the targets."""
     targets = targets if ops.is_tensor(targets) else ops.asarray(targets)
-    if tuple(targets.shape) != tuple(logits.shape)[:-1]:
+    if not _alike(targets.shape, tuple(logits.shape)[:-1]):
         raise ShapeError(
             f"Targets must be class numbers shaped like the logits without their last axis, {tuple(logits.shape)[:-1]}; "
             f"received targets {tuple(targets.shape)} for logits {tuple(logits.shape)}. The class axis is the last one."
@@ -168,7 +169,7 @@ def _counted_targets(logits: Tensor, targets: Tensor, ignore_index: int, lengths
 
 def _counted_pair(inputs: Tensor, targets: Tensor, lengths: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     """Both made harmless where they do not count, and where they count, broadcast to them; None: everywhere."""
-    if tuple(inputs.shape) != tuple(targets.shape):
+    if not _alike(inputs.shape, targets.shape):
         raise ShapeError(
             f"Inputs {tuple(inputs.shape)} and targets {tuple(targets.shape)} differ in shape, and broadcasting them would "
             f"average over pairs that do not belong together. Reshape one to the other's shape."
@@ -178,6 +179,13 @@ def _counted_pair(inputs: Tensor, targets: Tensor, lengths: Any) -> tuple[Tensor
         return inputs, targets, None
     inside = _inside(lengths, inputs)
     return ops.where(inside, inputs, 0), ops.where(inside, targets, 0), inside
+
+
+def _alike(given: Sequence[int | None], expected: Sequence[int | None]) -> bool:
+    """Whether two shapes are one, as far as they are known: a length is None where a program is traced for any."""
+    return len(given) == len(expected) and all(
+        None in pair or pair[0] == pair[1] for pair in zip(given, expected, strict=True)
+    )
 
 
 def _inside(lengths: Any, values: Tensor) -> Tensor:

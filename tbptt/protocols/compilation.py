@@ -15,7 +15,7 @@ class Compiled(Protocol):
 
     @property
     def road(self) -> str:
-        """How it runs, e.g. ``"tf.function with XLA"`` or ``"eager"``."""
+        """How it runs, e.g. ``"tf.function with XLA"`` or ``"eager"``; where not every call runs alike, which runs how and why."""
         ...
 
     @property
@@ -37,6 +37,10 @@ class Compilation(Protocol):
 
         `mode` is ``"auto"`` (what is best on this engine by default), True (compile), or False (run as it is).
         Where the best form cannot be had, one warning that says why, and the next best.
+
+        An engine that makes a program for each shape makes a handful for arguments that differ in the lengths of their axes
+        alone, however many lengths come: one more program then serves any length, and in it ``x.shape`` holds None for an axis
+        whose length has differed (`tbptt.ops.shape` gives a tensor). Lengths that stay may be given a program of their own later.
         """
         ...
 
