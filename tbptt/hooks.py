@@ -7,8 +7,8 @@
                 on_train_epoch_end · on_epoch_end
     batch       on_train_batch_start (returning -1 ends the epoch) · windows · on_train_batch_end · (validation, where due)
     window      on_window_start · on_before_batch_transfer · transfer_batch_to_device · on_after_batch_transfer · then, for each
-                optimizer, training_step · on_window_boundary · on_before_zero_grad · optimizer_zero_grad · on_before_backward · backward ·
-                on_after_backward · on_before_optimizer_step · configure_gradient_clipping · optimizer_step ·
+                optimizer, training_step · on_window_boundary · on_before_zero_grad · optimizer_zero_grad · on_before_backward ·
+                backward · on_after_backward · on_before_optimizer_step · configure_gradient_clipping · optimizer_step ·
                 then (scheduler steps due) · on_window_end
     validation  on_validation_model_eval · gradients off · on_validation_start · on_epoch_start · on_validation_epoch_start ·
                 per batch on_validation_batch_start · (per window the transfer hooks and validation_step) ·

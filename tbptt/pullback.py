@@ -35,7 +35,8 @@ class Recording:
 
     Args:
         function: of a state of this structure.
-        state: what it is called with: a copy, cut from its past, so that a function which writes into its state changes nothing else.
+        state: what it is called with: a copy, cut from its past, so that a function which writes into its state changes nothing
+            else.
         parameters: that gradients are wanted for.
         backend: the engine.
     """
@@ -46,10 +47,15 @@ class Recording:
         self._parameters = list(parameters)
         self._tape = backend.autodiff.tape()
         leaves, structure = tree.flatten(state)
-        self._entering = [_cut(leaf) for leaf in leaves]
+        self._flows = [_flows(leaf) for leaf in leaves]
+        entering = [_cut(leaf) for leaf in leaves]
+        self._watched = [leaf for leaf, flows in zip(entering, self._flows, strict=True) if flows]
         with self._tape:
-            self._tape.watch([leaf for leaf in self._entering if _flows(leaf)])
-            copies = [ops.asarray(leaf, copy=True) if _flows(leaf) else leaf for leaf in self._entering]
+            self._tape.watch(self._watched)
+            copies = [
+                ops.asarray(leaf, copy=True) if flows else leaf
+                for leaf, flows in zip(entering, self._flows, strict=True)
+            ]
             self.output = function(tree.unflatten(structure, copies))
 
     def pullback(
@@ -69,12 +75,11 @@ class Recording:
             if cotangent is not None and _flows(leaf):
                 targets.append(leaf)
                 cotangents.append(cotangent)
-        watched = [leaf for leaf in self._entering if _flows(leaf)]
-        count = len(self._parameters)
-        found = self._tape.gradient(targets, [*self._parameters, *watched], cotangents) if targets else None
-        found = [None] * (count + len(watched)) if found is None else found
+        sources, count = [*self._parameters, *self._watched], len(self._parameters)
+        found = self._tape.gradient(targets, sources, cotangents) if targets else None
+        found = [None] * len(sources) if found is None else found
         of_state = iter(found[count:])
-        return found[:count], [next(of_state) if _flows(leaf) else None for leaf in self._entering]
+        return found[:count], [next(of_state) if flows else None for flows in self._flows]
 
 
 def as_cotangent(given: Tree, state: Tree, name: str) -> Cotangent | None:

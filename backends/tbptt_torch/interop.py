@@ -116,9 +116,10 @@ def seed(value: int) -> None:
     """Seed the generators that native modules draw from. Ours draw in NumPy."""
     torch.manual_seed(value)
 
+
 def random_state() -> Any:
     """Where the generators stand that native modules draw from: the processor's, and those of the graphics cards in use."""
-    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     return torch.get_rng_state(), cards
 
 

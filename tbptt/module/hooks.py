@@ -87,8 +87,9 @@ class ModuleHooks(DataHooks):
         return self.trainer.place(batch)  # type: ignore[attr-defined]
 
     def on_window_boundary(self, state: Tree, is_last: bool) -> Tree:
-        """The gradient that the state leaving a window is to have, which truncation makes zero: a tree like the state, None anywhere
-        in it for none. With a model of the future's gradient here, windows learn from beyond their end (Jaderberg et al. 2017).
+        """The gradient that the state leaving a window is to have, which truncation makes zero: a tree like the state, None
+        anywhere in it for none. With a model of the future's gradient here, windows learn from beyond their end (Jaderberg et al.
+        2017).
 
         Args:
             state: cut from its past.

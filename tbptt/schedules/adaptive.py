@@ -33,14 +33,14 @@ class Measurement(NamedTuple):
 
 
 class Adaptive(Scheme):
-    """Truncation chosen for a relative bias: from time to time it is measured how gradients fade, and K becomes the smallest number of
-    steps whose bound on the bias is below `delta`.
+    """Truncation chosen for a relative bias: from time to time it is measured how gradients fade, and K becomes the smallest
+    number of steps whose bound on the bias is below `delta`.
 
-    Aicher, Foti & Fox 2019 (arXiv:1905.07473). On random sub-sequences the gradient of the last step's loss with respect to each state
-    before it is taken; its norm φ_k falls geometrically beyond some lag, which bounds what lies beyond K steps (`tbptt.schedules.decay`).
-    Training then runs in windows of ``Fixed(K, 2K − 1)``, so that every loss has a gradient through at least K steps; after a change of
-    K the first window, like the first one of a sequence, reaches back to its own start only. The trainer logs ``truncation_K``,
-    ``truncation_delta`` (the bound at K) and ``truncation_ratio`` (the decay per step).
+    Aicher, Foti & Fox 2019 (arXiv:1905.07473). On random sub-sequences the gradient of the last step's loss with respect to each
+    state before it is taken; its norm φ_k falls geometrically beyond some lag, which bounds what lies beyond K steps
+    (`tbptt.schedules.decay`). Training then runs in windows of ``Fixed(K, 2K − 1)``, so that every loss has a gradient through at
+    least K steps; after a change of K the first window, like the first one of a sequence, reaches back to its own start only. The
+    trainer logs ``truncation_K``, ``truncation_delta`` (the bound at K) and ``truncation_ratio`` (the decay per step).
 
     For a decay by a ratio a per step the answer is K = ⌈ln δ / ln a⌉.
 
@@ -93,8 +93,8 @@ class Adaptive(Scheme):
         self.tau = 3 * self.steps // 4 if tau is None else whole("tau", tau, 0)
         if self.tau > self.steps - 2:
             raise ScheduleError(
-                f"tau leaves at least two of the {self.steps} steps that are measured beyond it; received {tau}. Measure more steps="
-                f", or lower tau."
+                f"tau leaves at least two of the {self.steps} steps that are measured beyond it; received {tau}. Measure more "
+                f"steps=, or lower tau."
             )
         if ratio not in METHODS:
             raise ScheduleError(f"ratio is one of {', '.join(map(repr, METHODS))}; received {ratio!r}.")

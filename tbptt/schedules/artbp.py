@@ -13,12 +13,13 @@ from tbptt.schedules.window import Window
 class ARTBP(Scheme):
     """Anticipated reweighted truncated backpropagation: windows end by chance, and what is not cut is weighted up for it.
 
-    Tallec & Ollivier 2017 (arXiv:1705.08209). At each boundary the sequence is cut with probability c; where it is not, the gradient
-    that flows back across is multiplied by 1/(1 − c), so that its expectation over the cuts is the full gradient. With a the number
-    of boundaries since the last cut (1, 2, ...), c = (α − 1)/((α − 2)·L + a), which gives windows of L blocks on average.
+    Tallec & Ollivier 2017 (arXiv:1705.08209). At each boundary the sequence is cut with probability c; where it is not, the
+    gradient that flows back across is multiplied by 1/(1 − c), so that its expectation over the cuts is the full gradient. With a
+    the number of boundaries since the last cut (1, 2, ...), c = (α − 1)/((α − 2)·L + a), which gives windows of L blocks on
+    average.
 
-    A window's losses count as a sum over its steps: those that are means, times the steps they are means over and divided by the mean
-    length, never by the window's own.
+    A window's losses count as a sum over its steps: those that are means, times the steps they are means over and divided by the
+    mean length, never by the window's own.
 
     >>> from tbptt import schedules
     >>> schedule = schedules.ARTBP(16)
@@ -27,11 +28,12 @@ class ARTBP(Scheme):
 
     Args:
         mean_length: L, in blocks, above 1.
-        alpha: how fast the probability falls with age (about (1 + a/L)^−α windows are longer than a); above 1. None: it is 1/L always.
+        alpha: how fast the probability falls with age: about (1 + a/((α − 2)·L))^(1 − α) of the windows are longer than a blocks,
+            so that they have a mean for α above 2. None: the probability is 1/L always.
         block: time steps from one boundary to the next; whole blocks run through the fused kernels.
         c: a constant probability of a cut, in place of `mean_length`.
-        burn_in, offset, drop_last, seed: as `Scheme`. `offset` moves the boundaries of blocks. With `burn_in` steps without gradient
-            the expectation is no longer that of the full gradient.
+        burn_in, offset, drop_last, seed: as `Scheme`. `offset` moves the boundaries of blocks. With `burn_in` steps without
+            gradient the expectation is no longer that of the full gradient.
 
     Raises:
         ScheduleError: if a number is out of its range.
@@ -59,7 +61,9 @@ class ARTBP(Scheme):
         expected = "the mean length of windows in blocks, a number above 1"
         length = 1 / self.c if self.c is not None else mean_length
         self.mean_length = real("mean_length", length, expected, lambda length: length > 1)
-        self.alpha = None if alpha is None else real("alpha", alpha, "above 1, or None", lambda alpha: alpha > 1)
+        self.alpha = (
+            None if alpha is None else real("alpha", alpha, "a number above 2, or None", lambda alpha: alpha > 2)
+        )
         if self.c is not None:
             self.alpha = None
         super().__init__(burn_in=burn_in, offset=offset, drop_last=drop_last, seed=seed)

@@ -98,8 +98,8 @@ def _check_reach(schedule: Schedule, window: Window, kept: set[int]) -> None:
         )
     if window.run_from not in (window.start, *kept):
         raise ScheduleError(
-            f"The schedule {schedule!r} plans {window}, which runs from step {window.run_from}, but no earlier window kept the state "
-            f"there. Give that step in keep= of the window that holds it."
+            f"The schedule {schedule!r} plans {window}, which runs from step {window.run_from}, but no earlier window kept the "
+            f"state there. Give that step in keep= of the window that holds it."
         )
     outside = [step for step in window.keep if not window.start <= step < window.stop]
     if outside:

@@ -10,11 +10,12 @@ from tbptt.schedules.window import Window
 
 
 class Checkpointed(Scheme):
-    """One update per sequence, with the gradient of all of it: forward with the state stored at window boundaries, then backward window
-    by window, each computed again from its stored state, passing the state's gradient to the one before.
+    """One update per sequence, with the gradient of all of it: forward with the state stored at window boundaries, then backward
+    window by window, each computed again from its stored state, passing the state's gradient to the one before.
 
-    Live memory is one window and the stored states; the forward cost is twice that of a plain pass (less the last window). With fewer
-    `slots` states are stored by the binomial schedule of Griewank & Walther (revolve, ACM TOMS 26, 2000), and windows run more often.
+    Live memory is one window and the stored states; the forward cost is twice that of a plain pass (less the last window). With
+    fewer `slots` states are stored by the binomial schedule of Griewank & Walther (revolve, ACM TOMS 26, 2000), and windows run
+    more often.
 
     >>> from tbptt import schedules
     >>> [schedules.cost(schedules.Checkpointed(10, slots), 100) for slots in (None, 3, 1)]

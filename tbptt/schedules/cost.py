@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tbptt.schedules.base import Schedule, checked_plan
+from tbptt.schedules.base import Schedule, preview
 from tbptt.schedules.revolve import Advance, Backward, reversal
 from tbptt.schedules.window import Window
 
@@ -13,7 +13,7 @@ def cost_of(window: Window) -> int:
     >>> from tbptt.schedules import Window
     >>> from tbptt.schedules.cost import cost_of
     >>> cost_of(Window(6, 9, run_from=2)), cost_of(Window(0, 10, segment=4))
-    (7, 16)
+    (7, 18)
     """
     if window.segment is None or not window.trains:
         return window.stop - window.run_from
@@ -29,10 +29,10 @@ def cost_of(window: Window) -> int:
 
 
 def cost(schedule: Schedule, length: int) -> int:
-    """Time steps that run forward for a sequence of `length` steps.
+    """Time steps that run forward for a sequence of `length` steps, as the schedule would cut it next.
 
     >>> from tbptt import schedules
     >>> schedules.cost(schedules.Fixed(10), 100), schedules.cost(schedules.Fixed(10, 20), 100)
     (100, 190)
     """
-    return sum(map(cost_of, checked_plan(schedule, length)))
+    return sum(map(cost_of, preview(schedule, length)))

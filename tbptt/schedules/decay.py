@@ -1,4 +1,4 @@
-"""How fast gradients fade with the lag, and the bias that a truncation leaves: Aicher, Foti & Fox 2019 (arXiv:1905.07473), section 3.
+"""How fast gradients fade with the lag, and the bias a truncation leaves: Aicher, Foti & Fox 2019 (arXiv:1905.07473), section 3.
 
 φ_k is the norm of a loss' gradient with respect to the state k steps back. Beyond a lag τ it is taken to fall geometrically.
 """
@@ -61,7 +61,7 @@ def absolute_bias(norms: Array, tau: int, ratio: float, steps: Array) -> Array:
     tail = norms[tau] * ratio / (1 - ratio)
     inside = np.minimum(steps, tau)
     beyond = norms[tau] * ratio ** np.maximum(steps - tau, 0) / (1 - ratio)
-    return np.where(steps <= tau, from_lag[inside] + tail, beyond)
+    return np.asarray(np.where(steps <= tau, from_lag[inside] + tail, beyond))
 
 
 def relative_bias(norms: Array, cumulative: Array, tau: int, ratio: float, steps: Array) -> Array:
@@ -83,4 +83,4 @@ def relative_bias(norms: Array, cumulative: Array, tau: int, ratio: float, steps
     least = np.max(cumulative - absolute_bias(norms, tau, ratio, every))
     if not least > 0:
         return np.full(len(steps), np.inf)
-    return absolute_bias(norms, tau, ratio, steps) / least
+    return np.asarray(absolute_bias(norms, tau, ratio, steps) / least)

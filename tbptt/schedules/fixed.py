@@ -17,9 +17,9 @@ Losses: TypeAlias = Literal["new", "window", "last"]
 class Fixed(Scheme):
     """An update every k1 steps, from a gradient that reaches k2 steps back. ``Fixed(k)`` is ``Fixed(k, k)``.
 
-    Williams & Peng 1990, BPTT(h; h') with h = k2 and h' = k1: at t = n·k1 the newest k1 losses enter an update, each with a gradient
-    through k2 − k1 + 1 to k2 steps. The overlap runs again from the state that was kept at step n·k1 − k2, with today's parameters:
-    k2/k1 times the forward cost. With k1 > k2 the first k1 − k2 steps run without gradient, and their losses give none.
+    Williams & Peng 1990, BPTT(h; h') with h = k2 and h' = k1: at t = n·k1 the newest k1 losses enter an update, each with a
+    gradient through k2 − k1 + 1 to k2 steps. The overlap runs again from the state that was kept at step n·k1 − k2, with today's
+    parameters: k2/k1 times the forward cost. With k1 > k2 the first k1 − k2 steps run without gradient, and their losses give none.
 
     >>> from tbptt import schedules
     >>> [(window.start, window.stop) for window in schedules.Fixed(4).plan(10)]

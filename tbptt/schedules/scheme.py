@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -44,8 +45,8 @@ class Scheme:
         self.offset: Offset = offset
         if isinstance(offset, int) and offset > self.period:
             raise ScheduleError(
-                f"offset is how many steps the first window of a sequence has, at most as many as the others, {self.period}; received "
-                f"{offset}."
+                f"offset is how many steps the first window of a sequence has, at most as many as the others, {self.period}; "
+                f"received {offset}."
             )
         self.drop_last = bool(drop_last)
         self.seed = seed
@@ -93,8 +94,9 @@ class Scheme:
             self._progress = {"position": 0, "first": self._first()}
         self._resumes = False
         progress = self._progress
-        for window in self.windows(progress, self._kept(length, progress["first"])):
-            progress["position"] = window.stop
+        end = self._kept(length, progress["first"])
+        for window in self.windows(progress, end):
+            progress["position"] = window.stop if window.stop < end else 0  # what is saved at the last one goes on anew
             yield window.burned(self.burn_in)
         progress["position"] = 0
 
@@ -104,8 +106,8 @@ class Scheme:
             return length
         if length < first:
             raise DataError(
-                f"{self!r} drops windows that are shorter than {first} steps, and the sequence has {length}: nothing would be left. "
-                f"Use drop_last=False, or shorter windows."
+                f"{self!r} drops windows that are shorter than {first} steps, and the sequence has {length}: nothing would be "
+                f"left. Use drop_last=False, or shorter windows."
             )
         return first + (length - first) // self.period * self.period
 
@@ -132,7 +134,10 @@ class Scheme:
         return explain(self, length)
 
     def plot(self, length: int, path: str | os.PathLike[str]) -> None:
-        """Draw the plan for `length` steps into a picture: time across, updates down, and the weight of each lag (needs matplotlib)."""
+        """Draw the plan for `length` steps into a picture: time across, updates down, and the weight of each lag.
+
+        It needs matplotlib.
+        """
         from tbptt.schedules.plot import plot
 
         plot(self, length, path)
@@ -183,7 +188,7 @@ class Scheme:
         return f"{type(self).__name__}({', '.join(shown)})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and self._arguments() == other._arguments()  # type: ignore[attr-defined]
+        return type(other) is type(self) and self._arguments() == other._arguments()
 
     def __hash__(self) -> int:
         return hash((type(self), *self._arguments().items()))
@@ -217,11 +222,11 @@ def check_burn_in(burn_in: int, run: int) -> None:
 
 
 def real(name: str, value: Any, expected: str, fits: Callable[[Any], bool]) -> float:
-    """The value, a number that fits.
+    """The value, a finite number that fits.
 
     Raises:
         ScheduleError: if it is no number, or does not.
     """
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not fits(value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not (math.isfinite(value) and fits(value)):
         raise ScheduleError(f"{name} is {expected}; received {value!r} ({type(value).__name__}).")
-    return value
+    return value if isinstance(value, int) else float(value)

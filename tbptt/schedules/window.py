@@ -42,7 +42,8 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """New time steps ``start`` to ``stop - 1`` of a sequence, and what is done with them. Given only these, all of it is trained on.
+    """New time steps ``start`` to ``stop - 1`` of a sequence, and what is done with them. Given only these, all of it is trained
+    on.
 
     >>> from tbptt.schedules import Window
     >>> window = Window(6, 9, run_from=2)  # three new losses, whose gradient reaches back to step 2

@@ -124,10 +124,7 @@ class Automatic:
         for self.in_turn in optimizers:
             handle = self._handles[self.in_turn]
             handle.has_stepped = False
-            if isinstance(work, Share) or self._splits:
-                result = self._split(work, handle, turn)
-            else:
-                result = self._whole(work, handle, turn)
+            result = self._result(work, handle, turn)
             if handle.has_stepped:
                 stepped.append(self.in_turn)
             logged |= result.logged
@@ -135,6 +132,11 @@ class Automatic:
             outputs.append({**extras, "loss": result.loss})
         assert result is not None  # somebody is always in turn
         return Outcome(result.hiddens, result.loss, logged, result.weight, outputs, stepped)
+
+    def _result(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Result:
+        if self._splits or isinstance(work, Share):
+            return self._split(work, handle, turn)
+        return self._whole(work, handle, turn)
 
     def _whole(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
         index = self.in_turn if self._several else None

@@ -88,9 +88,9 @@ class Combination:
         kind: Kind = "mean" if if_mean < if_sum else "sum"
         if min(if_mean, if_sum) > 1e-2 * scale:
             warnings.warn(
-                f"The loss of {self._step.name} is neither a mean nor a sum over time steps: {steps} steps give {whole:.6g}, their two "
-                f"parts {first:.6g} and {second:.6g}. It is taken for a {kind}, and gradients of windows that run in pieces are not "
-                f"exact. Use a loss of tbptt.nn.functional, which says what it is a mean over, or return a sum.",
+                f"The loss of {self._step.name} is neither a mean nor a sum over time steps: {steps} steps give {whole:.6g}, "
+                f"their two parts {first:.6g} and {second:.6g}. It is taken for a {kind}, and gradients of windows that run in "
+                f"pieces are not exact. Use a loss of tbptt.nn.functional, which says what it is a mean over, or return a sum.",
                 stacklevel=2,
             )
         return kind

@@ -38,8 +38,8 @@ class Beginning:
     """Makes the state that a step is given: the one that came, rows that begin anew set to the model's initial state.
 
     Args:
-        initial: the model's ``initial_state``: a function of ``batch_size``, ``previous`` and ``origin``, as many of them as it names;
-            None where the model begins from no state.
+        initial: the model's ``initial_state``: a function of ``batch_size``, ``previous`` and ``origin``, as many of them as it
+            names; None where the model begins from no state.
         reset: ``reset(state, mask)``, in place of `tbptt.reset_rows`.
         time_axis: where the trainer was told that time is.
 
@@ -57,8 +57,8 @@ class Beginning:
                 self._wanted = named(initial, ARGUMENTS)
             except TypeError as error:
                 raise ConfigurationError(
-                    f"initial_state is called with what it names out of {', '.join(ARGUMENTS)}, and {error}. Define it with some of "
-                    f"these, as in def initial_state(self, batch_size)."
+                    f"initial_state is called with what it names out of {', '.join(ARGUMENTS)}, and {error}. Define it with some "
+                    f"of these, as in def initial_state(self, batch_size)."
                 ) from None
 
     @property
@@ -94,8 +94,8 @@ def at_batch_start(hiddens: Tree, stretch: Stretch, step: Step) -> Tree:
     """
     if not stretch.fresh and any(stretch.windowed.shifts):
         raise ConfigurationError(
-            "offset='staggered' leaves out the first steps of rows, and here they continue from the batch before, so that their state "
-            "would miss these. Read the rows in one batch (no block_steps=), or use offset='random'."
+            "offset='staggered' leaves out the first steps of rows, and here they continue from the batch before, so that their "
+            "state would miss these. Read the rows in one batch (no block_steps=), or use offset='random'."
         )
     if stretch.fresh:
         return Entering(previous=hiddens) if step.wants_previous and hiddens is not None else None

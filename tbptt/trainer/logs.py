@@ -95,7 +95,7 @@ def record(name: str, value: Tensor | Number, options: Options, weight: Tensor |
 
 
 def merged(pieces: list[Values], options: Mapping[str, Options]) -> Values:
-    """The values of a window that ran in pieces: sums added up, extremes taken, means weighted; of other reductions the last value."""
+    """The values of a window that ran in pieces: sums added up, extremes taken, means weighted; of other reductions the last."""
     if len(pieces) == 1:
         return pieces[0]
     found: dict[str, list[Weighted]] = {}

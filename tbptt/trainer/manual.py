@@ -67,9 +67,9 @@ class Manual:
         """
         raise ModuleProtocolError(
             f"With automatic_optimization = False the module goes backward itself, through one run from its state to its loss. The "
-            f"window {share.window} runs in several pieces (a gradient that reaches into earlier windows, or is weighted, or computed "
-            f"again; a row that begins anew inside; on_window_boundary), which the trainer can only do by itself. Use Fixed(k) or "
-            f"RandomLength, or automatic optimization."
+            f"window {share.window} runs in several pieces (a gradient that reaches into earlier windows, or is weighted, or "
+            f"computed again; a row that begins anew inside; on_window_boundary), which the trainer can only do by itself. Use "
+            f"Fixed(k) or RandomLength, or automatic optimization."
         )
 
     def finish(self, epoch: int, batch_idx: int) -> list[int]:
