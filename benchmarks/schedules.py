@@ -2,7 +2,7 @@
 
     python benchmarks/schedules.py [--engine torch|tensorflow] [--width 256] [--window 64] ...
 
-The model counts steps: one forward is worth 1, one backward 2, so a schedule that runs f steps forward and goes back through b of them
+The model counts steps: a forward is worth 1, a backward 2, so a schedule that runs f steps forward and goes back through b of them
 for every step of the sequence costs (f + 2·b)/3 of `Fixed(k)`. Every schedule is measured between two runs of `Fixed(k)`, in one
 process; its ratio is that of the median epochs. The first epoch of a run, in which programs are compiled, does not count.
 """

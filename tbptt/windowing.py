@@ -278,7 +278,8 @@ def _time_axes(batch: Tree, leaves: list[Any], structure: tree.Structure, time_a
     if isinstance(time_axis, numbers.Integral) and not isinstance(time_axis, bool):
         axis = _checked_axis(time_axis, "time_axis")
         rows_only = [
-            named and len(_shape(leaf)) == 1 for leaf, named in zip(leaves, named_resets(leaves, structure), strict=True)
+            named and len(_shape(leaf)) == 1
+            for leaf, named in zip(leaves, named_resets(leaves, structure), strict=True)
         ]
         return [
             LENGTHS if named else axis if len(_shape(leaf)) > axis and not without_time else None

@@ -88,14 +88,19 @@ def overlapping(
         end = start + k1 - (start - first) % k1  # where the window would stop if the sequence went on
         stop, reach = min(end, length), max(end - k2, earliest)
         run_from, reach = min(start, reach), min(max(reach, min(start, reach)), stop)
-        if k2 > k1:
-            later = {max(at, earliest) for at in range(end + k1 - k2, stop + k2 - k1, k1) if at + k2 - k1 < length}
-        else:
-            later = set()
+        keep = _begun_from(start, stop, end, length, k1, k2 - k1, earliest) if k2 > k1 else ()
         counted = {"new": max(start, reach), "window": reach, "last": max(reach, stop - 1)}[losses]
-        keep = tuple(sorted(at for at in later if start <= at < stop))
         yield Window(start, stop, run_from=run_from, reach=reach, losses=counted, keep=keep)
         start = stop
+
+
+def _begun_from(start: int, stop: int, end: int, length: int, k1: int, overlap: int, earliest: int) -> tuple[int, ...]:
+    """The steps from `start` to ``stop - 1`` that later windows, which start at ``end + n·k1``, run from."""
+    first = end + max(0, -(-(start + overlap - end) // k1)) * k1
+    steps = {begun - overlap for begun in range(first, min(length, stop + overlap), k1)}
+    if end < length and end - overlap < earliest:
+        steps.add(earliest)
+    return tuple(sorted(step for step in steps if max(start, earliest) <= step < stop))
 
 
 def as_schedule(schedule: int | Schedule) -> Schedule:
