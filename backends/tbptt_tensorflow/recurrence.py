@@ -3,7 +3,8 @@
 Autodiff of a `tf.while_loop` stacks every intermediate of a step and forms the weight gradients step by step. Here the
 input product is one matrix product over all T·B rows before the loop, the loop backward carries only what the next step
 needs, and the weight gradients are one product over all T·B rows after it (`benchmarks/recurrence.py` has the figures).
-Outside XLA the same code runs eagerly and in a plain `tf.function`; on a GPU there it is cuDNN's kernel.
+Outside XLA the same code runs eagerly and in a plain `tf.function`; on a GPU there it is cuDNN's kernel, unless there are
+resets inside the window, which that does not know (`tbptt_tensorflow.resets`).
 
 Shape legend: T steps, B rows, F input features, H units, L layers, G gates. Formulas: `tbptt.protocols.recurrence`.
 
@@ -26,6 +27,7 @@ import tensorflow as tf
 from tensorflow.python.ops import control_flow_util
 
 from tbptt.protocols.recurrence import Between, LayerWeights
+from tbptt_tensorflow.resets import Resets, Step
 
 __all__ = ["gru", "lstm", "rnn"]
 
@@ -38,9 +40,11 @@ def lstm(
     state: tuple[Tensor, Tensor],
     weights: Sequence[LayerWeights],
     between: Between | None = None,
+    resets: Tensor | None = None,
+    initial: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """A stack of LSTM layers: inputs (T, B, F), state h and c (L, B, H) -> outputs (T, B, H), state."""
-    outputs, (hidden, cell) = _stack("lstm", inputs, state, weights, between)
+    outputs, (hidden, cell) = _stack("lstm", inputs, state, weights, between, resets, initial)
     return outputs, (hidden, cell)
 
 
@@ -49,9 +53,12 @@ def gru(
     state: Tensor,
     weights: Sequence[LayerWeights],
     between: Between | None = None,
+    resets: Tensor | None = None,
+    initial: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A stack of GRU layers: inputs (T, B, F), state (L, B, H) -> outputs (T, B, H), state."""
-    outputs, (hidden,) = _stack("gru", inputs, (state,), weights, between)
+    begun = None if initial is None else (initial,)
+    outputs, (hidden,) = _stack("gru", inputs, (state,), weights, between, resets, begun)
     return outputs, hidden
 
 
@@ -61,15 +68,24 @@ def rnn(
     weights: Sequence[LayerWeights],
     between: Between | None = None,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
+    resets: Tensor | None = None,
+    initial: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A stack of Elman layers: inputs (T, B, F), state (L, B, H) -> outputs (T, B, H), state."""
-    outputs, (hidden,) = _stack(f"rnn_{nonlinearity}", inputs, (state,), weights, between)
+    begun = None if initial is None else (initial,)
+    outputs, (hidden,) = _stack(f"rnn_{nonlinearity}", inputs, (state,), weights, between, resets, begun)
     return outputs, hidden
 
 
 @tf.autograph.experimental.do_not_convert
 def _stack(
-    kind: str, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[LayerWeights], between: Between | None
+    kind: str,
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[LayerWeights],
+    between: Between | None,
+    resets: Tensor | None,
+    initial: Sequence[Tensor] | None,
 ) -> tuple[Tensor, Sequence[Tensor]]:
     outputs = tf.convert_to_tensor(inputs)
     if outputs.shape[0] == 0:
@@ -79,25 +95,38 @@ def _stack(
     for layer, (start, layer_weights) in enumerate(zip(starts, weights, strict=True)):
         if layer > 0 and between is not None:
             outputs = between(layer - 1, outputs)
-        outputs, *end = _kernel(kind, outputs, start, layer_weights)
+        begun = None if initial is None else [part[layer] for part in initial]
+        outputs, *end = _kernel(kind, outputs, start, layer_weights, resets, begun)
         ends.append(end)
     return outputs, [tf.stack(parts) for parts in zip(*ends, strict=True)]
 
 
-def _kernel(kind: str, inputs: Tensor, start: Sequence[Tensor], weights: LayerWeights) -> list[Tensor]:
+def _kernel(
+    kind: str,
+    inputs: Tensor,
+    start: Sequence[Tensor],
+    weights: LayerWeights,
+    resets: Tensor | None,
+    initial: Sequence[Tensor] | None,
+) -> list[Tensor]:
     """One layer: outputs (T, B, H), then every part (B, H) of the state after the last step."""
     # Read variables here: inside `tf.custom_gradient` they would have to be declared.
     tensors = [None if each is None else tf.convert_to_tensor(each) for each in weights]
-    if _cudnn_serves(inputs):
+    if resets is None and _cudnn_serves(inputs):  # cuDNN knows no resets
         return _cudnn_layer(kind, inputs, start, tensors)
     layer: Any = {"lstm": _lstm_layer, "gru": _gru_layer, "rnn_tanh": _tanh_layer, "rnn_relu": _relu_layer}[kind]
     arguments = [inputs, *start, *tensors]
+    before_initial = len(arguments)
+    if resets is not None:
+        arguments += [tf.zeros_like(part) for part in start] if initial is None else initial
     is_given = [each is not None for each in arguments]
 
     @tf.custom_gradient
     def run(*given: Tensor) -> Any:
         remaining = iter(given)
-        results, pullback = layer(*(next(remaining) if there else None for there in is_given))
+        values = [next(remaining) if there else None for there in is_given]
+        cut = None if resets is None else Resets(resets[:, :, None], values[before_initial:])
+        results, pullback = layer(*values[:before_initial], cut)
 
         def gradient(*cotangents: Tensor) -> Sequence[Tensor]:
             return [each for each, there in zip(pullback(*cotangents), is_given, strict=True) if there]
@@ -112,7 +141,14 @@ def _kernel(kind: str, inputs: Tensor, start: Sequence[Tensor], weights: LayerWe
 
 
 def _lstm_layer(
-    x_TBF: Tensor, h_BH: Tensor, c_BH: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, _: None
+    x_TBF: Tensor,
+    h_BH: Tensor,
+    c_BH: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
+    _: None,
+    resets: Resets | None,
 ) -> tuple[tuple[Tensor, ...], _Pullback]:
     steps, units = _sizes(x_TBF)[0], w_hh.shape[1]
     product_TBG = _times(x_TBF, tf.transpose(w_ih), bias)
@@ -129,13 +165,14 @@ def _lstm_layer(
         return [h, c], [gates, c, h]
 
     start = [h_BH, c_BH]
-    (h_end, c_end), (gates_TBG, c_TBH, h_TBH) = _loop(step, start, steps, [4 * units, units, units])
+    (h_end, c_end), (gates_TBG, c_TBH, h_TBH) = _loop(step, start, steps, [4 * units, units, units], resets)
 
     def pullback(dout_TBH: Tensor, dh_BH: Tensor, dc_BH: Tensor) -> Sequence[Tensor]:
         # All factors of the chain rule that do not wait for the step after, for all steps at once.
         i, f, g, o = tf.split(gates_TBG, 4, axis=-1)
         tanh_c = tf.tanh(c_TBH)
-        slopes = [g * i * (1 - i), _previous(c_BH, c_TBH) * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
+        previous_TBH = _previous(c_BH, c_TBH, resets, part=1)
+        slopes = [g * i * (1 - i), previous_TBH * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o)]
         slopes_TBG, slope_TBH = tf.concat(slopes, -1), o * (1 - tanh_c * tanh_c)
 
         def step_back(t: Tensor, dh: Tensor, dc: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -144,15 +181,21 @@ def _lstm_layer(
             dgates = tf.concat([dc, dc, dc, dh], -1) * slopes_TBG[t]
             return [tf.matmul(dgates, w_hh), dc * f[t]], [dgates]
 
-        (dh, dc), (dgates_TBG,) = _loop(step_back, [dh_BH, dc_BH], steps, [4 * units], backward=True)
-        dw_ih, dw_hh, dbias = _weight_gradients(dgates_TBG, x_TBF, _previous(h_BH, h_TBH))
-        return _times(dgates_TBG, w_ih), dh, dc, dw_ih, dw_hh, dbias, None
+        (dh, dc, *dinitial), (dgates_TBG,) = _loop_back(step_back, [dh_BH, dc_BH], steps, [4 * units], resets)
+        dw_ih, dw_hh, dbias = _weight_gradients(dgates_TBG, x_TBF, _previous(h_BH, h_TBH, resets))
+        return _times(dgates_TBG, w_ih), dh, dc, dw_ih, dw_hh, dbias, None, *dinitial
 
     return (h_TBH, h_end, c_end), pullback
 
 
 def _gru_layer(
-    x_TBF: Tensor, h_BH: Tensor, w_ih: Tensor, w_hh: Tensor, bias: Tensor, candidate_bias: Tensor
+    x_TBF: Tensor,
+    h_BH: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    bias: Tensor,
+    candidate_bias: Tensor,
+    resets: Resets | None,
 ) -> tuple[tuple[Tensor, ...], _Pullback]:
     steps, units = _sizes(x_TBF)[0], w_hh.shape[1]
     product_TBG = _times(x_TBF, tf.transpose(w_ih), bias)
@@ -160,18 +203,18 @@ def _gru_layer(
 
     def step(t: Tensor, h: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         from_x, from_h = product_TBG[t], tf.matmul(h, w_HG)
-        resets = tf.tanh((from_x[:, : 2 * units] + from_h[:, : 2 * units]) * 0.5) * 0.5 + 0.5
-        r, z = tf.split(resets, 2, axis=-1)
+        rz = tf.tanh((from_x[:, : 2 * units] + from_h[:, : 2 * units]) * 0.5) * 0.5 + 0.5
+        r, z = tf.split(rz, 2, axis=-1)
         q = from_h[:, 2 * units :] if candidate_bias is None else from_h[:, 2 * units :] + candidate_bias
         n = tf.tanh(from_x[:, 2 * units :] + r * q)
         h = n + z * (h - n)
-        return [h], [resets, q, n, h]
+        return [h], [rz, q, n, h]
 
-    (h_end,), (resets_TBG, q_TBH, n_TBH, h_TBH) = _loop(step, [h_BH], steps, [2 * units, units, units, units])
+    (h_end,), (rz_TBG, q_TBH, n_TBH, h_TBH) = _loop(step, [h_BH], steps, [2 * units, units, units, units], resets)
 
     def pullback(dout_TBH: Tensor, dh_BH: Tensor) -> Sequence[Tensor]:
-        previous_TBH = _previous(h_BH, h_TBH)
-        r, z = tf.split(resets_TBG, 2, axis=-1)
+        previous_TBH = _previous(h_BH, h_TBH, resets)
+        r, z = tf.split(rz_TBG, 2, axis=-1)
         slope_n = (1 - z) * (1 - n_TBH * n_TBH)
         slopes = [slope_n * q_TBH * r * (1 - r), (previous_TBH - n_TBH) * z * (1 - z), slope_n * r]
         slopes_TBG = tf.concat(slopes, -1)
@@ -180,14 +223,14 @@ def _gru_layer(
             dh = dh + dout_TBH[t]
             return [dh * z[t] + tf.matmul(tf.concat([dh, dh, dh], -1) * slopes_TBG[t], w_hh)], [dh]
 
-        (dh,), (dh_TBH,) = _loop(step_back, [dh_BH], steps, [units], backward=True)
+        (dh, *dinitial), (dh_TBH,) = _loop_back(step_back, [dh_BH], steps, [units], resets)
         # The candidate's two products get different cotangents: r stands between them.
         drz_TBG = tf.concat([dh_TBH, dh_TBH], -1) * slopes_TBG[:, :, : 2 * units]
         dfrom_x_TBG = tf.concat([drz_TBG, dh_TBH * slope_n], -1)
         dfrom_h_TBG = tf.concat([drz_TBG, dh_TBH * slopes[2]], -1)
         dw_ih, dbias = _weight_gradients(dfrom_x_TBG, x_TBF)
         dw_hh, dsecond = _weight_gradients(dfrom_h_TBG, previous_TBH)
-        return _times(dfrom_x_TBG, w_ih), dh, dw_ih, dw_hh, dbias, dsecond[2 * units :]
+        return _times(dfrom_x_TBG, w_ih), dh, dw_ih, dw_hh, dbias, dsecond[2 * units :], *dinitial
 
     return (h_TBH, h_end), pullback
 
@@ -209,6 +252,7 @@ def _rnn_layer(
     w_hh: Tensor,
     bias: Tensor,
     _: None,
+    resets: Resets | None,
 ) -> tuple[tuple[Tensor, ...], _Pullback]:
     steps, units = _sizes(x_TBF)[0], w_hh.shape[1]
     product_TBH = _times(x_TBF, tf.transpose(w_ih), bias)
@@ -218,16 +262,16 @@ def _rnn_layer(
         h = activation(product_TBH[t] + tf.matmul(h, w_HH))
         return [h], [h]
 
-    (h_end,), (h_TBH,) = _loop(step, [h_BH], steps, [units])
+    (h_end,), (h_TBH,) = _loop(step, [h_BH], steps, [units], resets)
 
     def pullback(dout_TBH: Tensor, dh_BH: Tensor) -> Sequence[Tensor]:
         def step_back(t: Tensor, dh: Tensor) -> tuple[list[Tensor], list[Tensor]]:
             dsum = (dh + dout_TBH[t]) * slope(h_TBH[t])
             return [tf.matmul(dsum, w_hh)], [dsum]
 
-        (dh,), (dsum_TBH,) = _loop(step_back, [dh_BH], steps, [units], backward=True)
-        dw_ih, dw_hh, dbias = _weight_gradients(dsum_TBH, x_TBF, _previous(h_BH, h_TBH))
-        return _times(dsum_TBH, w_ih), dh, dw_ih, dw_hh, dbias, None
+        (dh, *dinitial), (dsum_TBH,) = _loop_back(step_back, [dh_BH], steps, [units], resets)
+        dw_ih, dw_hh, dbias = _weight_gradients(dsum_TBH, x_TBF, _previous(h_BH, h_TBH, resets))
+        return _times(dsum_TBH, w_ih), dh, dw_ih, dw_hh, dbias, None, *dinitial
 
     return (h_TBH, h_end), pullback
 
@@ -236,13 +280,24 @@ def _rnn_layer(
 
 
 def _loop(
-    step: Callable[..., tuple[list[Tensor], list[Tensor]]],
-    start: list[Tensor],
-    steps: Any,
-    widths: list[int],
-    backward: bool = False,
+    step: Step, start: list[Tensor], steps: Any, widths: list[int], resets: Resets | None
 ) -> tuple[list[Tensor], list[Tensor]]:
     """``carry, emitted = step(t, *carry)`` for every t -> the last carry, and what was emitted, each (T, B, width)."""
+    return _run(step if resets is None else resets.forward(step), start, steps, widths, backward=False)
+
+
+def _loop_back(
+    step: Step, start: list[Tensor], steps: Any, widths: list[int], resets: Resets | None
+) -> tuple[list[Tensor], list[Tensor]]:
+    """`_loop` from the last t to the first; with resets the last carry has the cotangents of `initial` behind it."""
+    if resets is not None:
+        step, start = resets.backward(step), [*start, *(tf.zeros_like(part) for part in resets.initial)]
+    return _run(step, start, steps, widths, backward=True)
+
+
+def _run(
+    step: Step, start: list[Tensor], steps: Any, widths: list[int], backward: bool
+) -> tuple[list[Tensor], list[Tensor]]:
     rows, dtype = start[0].shape[0], start[0].dtype
     arrays = [tf.TensorArray(dtype, steps, element_shape=(rows, width)) for width in widths]
 
@@ -279,9 +334,10 @@ def _weight_gradients(dproduct_TBG: Tensor, *inputs_TBX: Tensor) -> list[Tensor]
     return [*(tf.transpose(each) for each in weights_XG), bias_1G[0]]
 
 
-def _previous(start_BH: Tensor, states_TBH: Tensor) -> Tensor:
-    """The state before each step."""
-    return tf.concat([start_BH[None], states_TBH], 0)[:-1]
+def _previous(start_BH: Tensor, states_TBH: Tensor, resets: Resets | None, part: int = 0) -> Tensor:
+    """The state that each step started from, or one part of it."""
+    previous_TBH = tf.concat([start_BH[None], states_TBH], 0)[:-1]
+    return previous_TBH if resets is None else resets.before(previous_TBH, part)
 
 
 def _sizes(x: Tensor) -> list[Any]:

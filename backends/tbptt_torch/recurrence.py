@@ -1,6 +1,7 @@
 """LSTM, GRU and simple RNN on PyTorch: the kernels behind `torch.nn.LSTM`, `torch.nn.GRU` and `torch.nn.RNN`.
 
-oneDNN's on the CPU (float32 LSTM), cuDNN's on CUDA, ATen's elsewhere. Without `between` the whole stack is one call.
+oneDNN's on the CPU (float32 LSTM), cuDNN's on CUDA, ATen's elsewhere. Without `between` the whole stack is one call; with
+`resets` inside the window it is one more, over the rows they cut (`tbptt_torch.resets`).
 
 Shape legend: T steps, B rows, F input features, H units, L layers, G gates. Formulas: `tbptt.protocols.recurrence`.
 
@@ -23,6 +24,7 @@ from torch import _VF, Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from tbptt.protocols.recurrence import Between, LayerWeights
+from tbptt_torch.resets import Resets, begin, run
 
 __all__ = ["gru", "lstm", "rnn"]
 
@@ -38,9 +40,11 @@ def lstm(
     state: tuple[Tensor, Tensor],
     weights: Sequence[LayerWeights],
     between: Between | None = None,
+    resets: Tensor | None = None,
+    initial: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     """LSTM layers, as `torch.nn.LSTM`: inputs (T, B, F), state h and c (L, B, H) -> outputs (T, B, H), state."""
-    outputs, (hidden, cell) = _stack("lstm", inputs, state, weights, between)
+    outputs, (hidden, cell) = _stack("lstm", inputs, state, weights, between, resets, initial)
     return outputs, (hidden, cell)
 
 
@@ -49,9 +53,12 @@ def gru(
     state: Tensor,
     weights: Sequence[LayerWeights],
     between: Between | None = None,
+    resets: Tensor | None = None,
+    initial: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """GRU layers, as `torch.nn.GRU`: inputs (T, B, F), state (L, B, H) -> outputs (T, B, H), state."""
-    outputs, (hidden,) = _stack("gru", inputs, (state,), weights, between)
+    begun = None if initial is None else (initial,)
+    outputs, (hidden,) = _stack("gru", inputs, (state,), weights, between, resets, begun)
     return outputs, hidden
 
 
@@ -61,38 +68,74 @@ def rnn(
     weights: Sequence[LayerWeights],
     between: Between | None = None,
     nonlinearity: Literal["tanh", "relu"] = "tanh",
+    resets: Tensor | None = None,
+    initial: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Elman layers, as `torch.nn.RNN`: inputs (T, B, F), state (L, B, H) -> outputs (T, B, H), state."""
-    outputs, (hidden,) = _stack(f"rnn_{nonlinearity}", inputs, (state,), weights, between)
+    begun = None if initial is None else (initial,)
+    outputs, (hidden,) = _stack(f"rnn_{nonlinearity}", inputs, (state,), weights, between, resets, begun)
     return outputs, hidden
 
 
 def _stack(
-    kind: str, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[LayerWeights], between: Between | None
+    kind: str,
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[LayerWeights],
+    between: Between | None,
+    resets: Tensor | None,
+    initial: Sequence[Tensor] | None,
 ) -> tuple[Tensor, Sequence[Tensor]]:
     if inputs.shape[0] == 0:  # the kernels refuse a window without steps
         return inputs.new_zeros((0, *state[0].shape[1:])), state
+    cut = None
+    if resets is not None:
+        state, cut = begin(state, resets, initial)
     if between is None or len(weights) == 1:
-        return _kernel(kind, inputs, state, weights)
+        return _rows(kind, inputs, state, weights, cut, initial)
     outputs, ends = inputs, []
     for layer, layer_weights in enumerate(weights):
         if layer > 0:
             outputs = between(layer - 1, outputs)
-        outputs, end = _kernel(kind, outputs, [part[layer : layer + 1] for part in state], [layer_weights])
+        start = [part[layer : layer + 1] for part in state]
+        begun = None if initial is None else [part[layer : layer + 1] for part in initial]
+        outputs, end = _rows(kind, outputs, start, [layer_weights], cut, begun)
         ends.append(end)
     return outputs, [torch.cat(parts) for parts in zip(*ends, strict=True)]
 
 
-def _kernel(
-    kind: str, inputs: Tensor, state: Sequence[Tensor], weights: Sequence[LayerWeights]
+def _rows(
+    kind: str,
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[LayerWeights],
+    cut: Resets | None,
+    initial: Sequence[Tensor] | None,
 ) -> tuple[Tensor, Sequence[Tensor]]:
-    """The engine's own kernel, over as many layers as there are weights."""
+    """`_kernel`, around the resets where there are any."""
+    if cut is None:
+        return _kernel(kind, inputs, state, weights)
+    return run(lambda *given: _kernel(kind, given[0], given[1], weights, given[2]), inputs, state, cut, initial)
+
+
+def _kernel(
+    kind: str,
+    inputs: Tensor,
+    state: Sequence[Tensor],
+    weights: Sequence[LayerWeights],
+    batch_sizes: Tensor | None = None,
+) -> tuple[Tensor, Sequence[Tensor]]:
+    """The engine's own kernel, over as many layers as there are weights; of packed inputs if they come with batch sizes."""
     second_biases = _packed_biases(kind, weights) if _can_pack(weights) else _second_biases(weights)
     flat = _flat(weights, second_biases)
-    start = [part.contiguous() for part in state]  # cuDNN refuses views with gaps
+    parts = [part.contiguous() for part in state]  # cuDNN refuses views with gaps
+    start = parts if kind == "lstm" else parts[0]
     # A kernel that is told it trains keeps what backward needs, which is waste when nothing is recorded.
-    options = (weights[0].bias is not None, len(weights), 0.0, torch.is_grad_enabled(), False, False)
-    outputs, *end = getattr(_kernels, kind)(inputs, start if kind == "lstm" else start[0], flat, *options)
+    options = (weights[0].bias is not None, len(weights), 0.0, torch.is_grad_enabled(), False)
+    if batch_sizes is None:
+        outputs, *end = getattr(_kernels, kind)(inputs, start, flat, *options, False)
+    else:
+        outputs, *end = getattr(_kernels, kind)(inputs, batch_sizes, start, flat, *options)
     return outputs, end
 
 

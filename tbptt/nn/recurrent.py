@@ -7,6 +7,9 @@ its candidate.
 Rows may end inside the window (`lengths`). The kernels know nothing of that: layers then run one by one, and each row's
 h is taken from the outputs at its last step. An LSTM's c, which kernels show only at the end of the window, is held by the gates
 instead: one more input feature is 1 at steps that do not count, and its weights drive the forget gate to 1 and the input gate to 0.
+
+Rows may begin anew (`resets`). Before the window's first step that is a choice between two states; inside the window it is the
+kernels' business.
 """
 
 from __future__ import annotations
@@ -19,11 +22,12 @@ import numpy as np
 
 from tbptt import backends, ops, precision, tree
 from tbptt.errors import ConfigurationError, ShapeError
-from tbptt.nn import init as initial
+from tbptt.nn import init as first
 from tbptt.nn.dropout import Dropout
 from tbptt.nn.init import Init
 from tbptt.nn.lengths import at_the_end, counted_steps, row_lengths
 from tbptt.nn.module import Module, parameter
+from tbptt.nn.resets import begin, initial_state, reset_mask
 from tbptt.protocols import Between, LayerWeights
 from tbptt.types import Array, Tensor, Tree
 
@@ -42,10 +46,10 @@ def draw_weights(gates: int, inputs: int, units: int, bias: bool, init: Init) ->
     if bias:
         shapes |= {"bias": (rows,)} | ({"bias_hn": (units,)} if gates == 3 else {})
     if init == "torch":
-        return {role: initial.uniform(shape, 1 / math.sqrt(units)) for role, shape in shapes.items()}
+        return {role: first.uniform(shape, 1 / math.sqrt(units)) for role, shape in shapes.items()}
     values = {role: np.zeros(shape) for role, shape in shapes.items()}
-    values["weight_ih"] = initial.glorot_uniform((rows, inputs))
-    values["weight_hh"] = initial.orthogonal((rows, units))
+    values["weight_ih"] = first.glorot_uniform((rows, inputs))
+    values["weight_hh"] = first.orthogonal((rows, units))
     if bias and gates == 4:
         values["bias"][units : 2 * units] = 1.0
     return values
@@ -69,7 +73,7 @@ class Recurrent(Module):
         dropout: float = 0.0,
         init: Init = "torch",
     ) -> None:
-        initial.check(init)
+        first.check(init)
         for name, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigurationError(f"{name} must be a whole number from 1; received {value!r}.")
@@ -81,16 +85,23 @@ class Recurrent(Module):
                 setattr(self, f"{role}_l{layer}", parameter(drawn))
         self.dropouts = [Dropout(dropout) for _ in range(num_layers - 1)] if dropout else []
 
-    def forward(self, inputs: Tensor, state: Tree = None, lengths: Any = None) -> tuple[Tensor, Any]:
+    def forward(
+        self, inputs: Tensor, state: Tree = None, lengths: Any = None, resets: Any = None, initial: Tree = None
+    ) -> tuple[Tensor, Any]:
         """Run the window.
 
         Args:
             inputs: (B, T, F), or (T, B, F) with ``batch_first=False``.
-            state: of the step before the window; None means zeros. Tensors (L, B, H).
+            state: of the step before the window; None means `initial`. Tensors (L, B, H).
             lengths: the steps of each row that count in this window, as `tbptt.windows` hands them out: (B,) integers, 0
                 for a row that ended before it; or a mask of booleans shaped as the first two axes of the inputs, True
                 up to each row's end. None: all count. What the inputs hold beyond a row's end, NaN included, has no
                 effect on anything.
+            resets: where rows begin anew from `initial`: booleans (B,), before the window's first step, or shaped as the first
+                two axes of the inputs, before that step. The state before is gone, NaN included, and no gradient crosses.
+                Beyond a row's end a reset does nothing.
+            initial: what rows begin from: a tree like the state whose leaves broadcast to (L, B, H), such as parameters
+                (L, 1, H), which are then learned. None means zeros.
 
         Returns:
             outputs of the last layer, (B, T, H) or (T, B, H), zero beyond a row's end; the state after each row's last
@@ -100,19 +111,39 @@ class Recurrent(Module):
             ShapeError: naming what was expected and what came.
         """
         rows = self._check_inputs(inputs)
-        inputs, state = precision.lowered((inputs, state))
-        state = self._zeros(rows, inputs) if state is None else self._check_state(state, rows)
+        inputs, state, initial = precision.lowered((inputs, state, initial))
+        if initial is not None:
+            initial = initial_state(initial, self._zeros(rows, inputs), type(self).__name__)
+        if state is not None:
+            state = self._check_state(state, rows)
+        elif initial is not None:
+            state = initial
+        else:
+            state = self._zeros(rows, inputs)
         inputs_tbf = ops.permute_dims(inputs, (1, 0, 2)) if self.batch_first else inputs
         weights = [self._layer(layer) for layer in range(self.num_layers)]
-        if lengths is None or inputs_tbf.shape[0] == 0:
-            outputs, state = self._kernel(inputs_tbf, state, weights, self._between())
+        if resets is not None:
+            resets = reset_mask(resets, inputs, lengths, time_major=not self.batch_first)
+        if inputs_tbf.shape[0] == 0:  # no step to begin anew before, none that could count
+            lengths = resets = None
+        elif resets is not None and len(resets.shape) == 1:
+            state, resets = begin(resets, state, initial), None
+        if lengths is None:
+            outputs, state = self._kernel(inputs_tbf, state, weights, self._between(), resets, initial)
         else:
             steps = row_lengths(lengths, inputs, time_major=not self.batch_first)
-            outputs, state = self._run_rows(inputs_tbf, state, weights, self._between(), steps)
+            outputs, state = self._run_rows(inputs_tbf, state, weights, self._between(), steps, resets, initial)
         return (ops.permute_dims(outputs, (1, 0, 2)) if self.batch_first else outputs), state
 
     def _run_rows(
-        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None, lengths: Tensor
+        self,
+        inputs: Tensor,
+        state: Tree,
+        weights: list[LayerWeights],
+        between: Between | None,
+        lengths: Tensor,
+        resets: Tensor | None,
+        initial: Tree,
     ) -> tuple[Tensor, Tree]:
         """`_kernel` where rows have lengths, layer by layer."""
         counted_tb1 = ops.expand_dims(counted_steps(lengths, inputs, time_major=True), axis=2)
@@ -123,8 +154,8 @@ class Recurrent(Module):
                 outputs = between(layer - 1, outputs)
             if self.held:
                 outputs, layer_weights = ops.concat([outputs, padding], axis=2), self._holding(layer_weights)
-            start = tree.map(lambda part, layer=layer: part[layer : layer + 1], state)
-            outputs, end = self._kernel(outputs, start, [layer_weights], None)
+            start, begun = tree.map(lambda part, layer=layer: part[layer : layer + 1], (state, initial))
+            outputs, end = self._kernel(outputs, start, [layer_weights], None, resets, begun)
             # h runs on over what does not count, c (where there is one) was held
             (start_h, *_), (_, *end_c) = tree.leaves(start), tree.leaves(end)
             ends.append([ops.expand_dims(at_the_end(outputs, lengths, start_h[0])), *end_c])
@@ -141,7 +172,13 @@ class Recurrent(Module):
         return weights._replace(input=ops.concat([weights.input, column], axis=1))
 
     def _kernel(
-        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+        self,
+        inputs: Tensor,
+        state: Tree,
+        weights: list[LayerWeights],
+        between: Between | None,
+        resets: Tensor | None,
+        initial: Tree,
     ) -> tuple[Tensor, Tree]:
         raise NotImplementedError
 
@@ -217,9 +254,15 @@ class LSTM(Recurrent):
         return make(), make()
 
     def _kernel(
-        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+        self,
+        inputs: Tensor,
+        state: Tree,
+        weights: list[LayerWeights],
+        between: Between | None,
+        resets: Tensor | None,
+        initial: Tree,
     ) -> tuple[Tensor, Tree]:
-        return backends.backend_of(inputs).recurrence.lstm(inputs, state, weights, between)
+        return backends.backend_of(inputs).recurrence.lstm(inputs, state, weights, between, resets, initial)
 
 
 class GRU(Recurrent):
@@ -234,9 +277,15 @@ class GRU(Recurrent):
     gates = 3
 
     def _kernel(
-        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+        self,
+        inputs: Tensor,
+        state: Tree,
+        weights: list[LayerWeights],
+        between: Between | None,
+        resets: Tensor | None,
+        initial: Tree,
     ) -> tuple[Tensor, Tree]:
-        return backends.backend_of(inputs).recurrence.gru(inputs, state, weights, between)
+        return backends.backend_of(inputs).recurrence.gru(inputs, state, weights, between, resets, initial)
 
 
 class RNN(Recurrent):
@@ -268,7 +317,13 @@ class RNN(Recurrent):
         self.nonlinearity: Literal["tanh", "relu"] = nonlinearity
 
     def _kernel(
-        self, inputs: Tensor, state: Tree, weights: list[LayerWeights], between: Between | None
+        self,
+        inputs: Tensor,
+        state: Tree,
+        weights: list[LayerWeights],
+        between: Between | None,
+        resets: Tensor | None,
+        initial: Tree,
     ) -> tuple[Tensor, Tree]:
         recurrence = backends.backend_of(inputs).recurrence
-        return recurrence.rnn(inputs, state, weights, between, self.nonlinearity)
+        return recurrence.rnn(inputs, state, weights, between, self.nonlinearity, resets, initial)

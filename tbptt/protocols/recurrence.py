@@ -39,7 +39,11 @@ class Recurrence(Protocol):
     Every function takes ``inputs`` (T, B, F), a state whose tensors are (L, B, H), one `LayerWeights` a layer, and
     `between` (None: layers follow each other directly, so the engine may run the whole stack in one kernel). It
     returns ``outputs`` (T, B, H) of the last layer and the state after the last step. Differentiable with respect
-    to inputs, state and weights; T = 0 is allowed and returns the state unchanged.
+    to inputs, state, weights and initial; T = 0 is allowed and returns the state unchanged.
+
+    `resets` are booleans (T, B), True where a row begins anew before that step: every layer's state is `initial` there, a state
+    like the other (None: zeros). It is put in the place of the state before, whatever that holds, and no gradient crosses. None
+    means there are no resets; then `initial` has no effect, and nothing is spent on either.
     """
 
     def lstm(
@@ -48,6 +52,8 @@ class Recurrence(Protocol):
         state: tuple[Tensor, Tensor],
         weights: Sequence[LayerWeights],
         between: Between | None = None,
+        resets: Tensor | None = None,
+        initial: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """Hochreiter & Schmidhuber 1997 with forget gates; ``state`` is ``(h, c)``."""
         ...
@@ -58,6 +64,8 @@ class Recurrence(Protocol):
         state: Tensor,
         weights: Sequence[LayerWeights],
         between: Between | None = None,
+        resets: Tensor | None = None,
+        initial: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Cho et al. 2014, reset applied after the matrix product, as cuDNN, torch and Keras' ``reset_after=True``."""
         ...
@@ -69,6 +77,8 @@ class Recurrence(Protocol):
         weights: Sequence[LayerWeights],
         between: Between | None = None,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
+        resets: Tensor | None = None,
+        initial: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Elman 1990."""
         ...
