@@ -15,7 +15,7 @@ from tbptt.state import detach, reset_rows
 from tbptt.windowing import windows
 
 if TYPE_CHECKING:
-    from tbptt import callbacks, loggers
+    from tbptt import callbacks, initial_states, loggers
     from tbptt.callbacks import Callback, ProgressBar
     from tbptt.module import Module
     from tbptt.trainer import Trainer
@@ -28,6 +28,7 @@ __getattr__ = lazily.imported(
         "ProgressBar": "tbptt.callbacks",
         "Trainer": "tbptt.trainer",
         "callbacks": "tbptt",
+        "initial_states": "tbptt",
         "loggers": "tbptt",
     },
 )
@@ -49,6 +50,7 @@ __all__ = [
     "default_dtype",
     "detach",
     "errors",
+    "initial_states",
     "loggers",
     "nn",
     "no_grad",

@@ -93,11 +93,13 @@ class Scheme:
         if not self._resumes:
             self._progress = {"position": 0, "first": self._first()}
         self._resumes = False
-        progress = self._progress
+        progress, window = self._progress, None
         end = self._kept(length, progress["first"])
         for window in self.windows(progress, end):
             progress["position"] = window.stop if window.stop < end else 0  # what is saved at the last one goes on anew
             yield window.burned(self.burn_in)
+        if window is None:
+            raise self._too_short(progress["first"], length)
         progress["position"] = 0
 
     def _kept(self, length: int, first: int) -> int:
@@ -105,11 +107,14 @@ class Scheme:
         if not self.drop_last:
             return length
         if length < first:
-            raise DataError(
-                f"{self!r} drops windows that are shorter than {first} steps, and the sequence has {length}: nothing would be "
-                f"left. Use drop_last=False, or shorter windows."
-            )
+            raise self._too_short(first, length)
         return first + (length - first) // self.period * self.period
+
+    def _too_short(self, first: int, length: int) -> DataError:
+        return DataError(
+            f"{self!r} drops windows that are shorter than the others, {first} steps, and the sequence has {length}: nothing would "
+            f"be left. Use drop_last=False, or shorter windows."
+        )
 
     def _first(self) -> int:
         if self.offset == "random":

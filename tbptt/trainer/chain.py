@@ -13,7 +13,7 @@ import numpy as np
 
 from tbptt import ops, state, tree
 from tbptt.clock import Origin
-from tbptt.errors import GradientError
+from tbptt.errors import GradientError, ScheduleError
 from tbptt.pullback import Cotangent, Gradients, Recording, added, as_cotangent, scaled
 from tbptt.schedules import Window
 from tbptt.schedules.revolve import Action, Advance, Backward, Restore, Store, reversal
@@ -84,6 +84,11 @@ class Chain:
         """Forward through a window."""
         window = share.window
         if window.run_from < window.start:
+            if window.run_from not in self._kept:
+                raise ScheduleError(
+                    f"{window} runs from step {window.run_from}, and the state there is not at hand: nothing before step "
+                    f"{window.start} has run. Begin with a sequence's first window."
+                )
             start = self._kept[window.run_from]
             self.effects.restore(start.effects)
         else:
