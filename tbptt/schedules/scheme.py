@@ -112,8 +112,8 @@ class Scheme:
 
     def _too_short(self, first: int, length: int) -> DataError:
         return DataError(
-            f"{self!r} drops windows that are shorter than the others, {first} steps, and the sequence has {length}: nothing would "
-            f"be left. Use drop_last=False, or shorter windows."
+            f"{self!r} drops windows that are shorter than {first} steps, and the sequence has {length}: nothing would be left. "
+            f"Use drop_last=False, or shorter windows."
         )
 
     def _first(self) -> int:
