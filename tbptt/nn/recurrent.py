@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -28,7 +29,7 @@ from tbptt.nn.init import Init
 from tbptt.nn.lengths import at_the_end, counted_steps, row_lengths
 from tbptt.nn.module import Module, parameter
 from tbptt.nn.resets import begin, initial_state, reset_mask
-from tbptt.protocols import Between, LayerWeights
+from tbptt.protocols import Between, LayerWeights, Recurrence
 from tbptt.types import Array, Tensor, Tree
 
 _SATURATED = 1e4
@@ -180,6 +181,11 @@ class Recurrent(Module):
         resets: Tensor | None,
         initial: Tree,
     ) -> tuple[Tensor, Tree]:
+        run = self._of(backends.backend_of(inputs).recurrence)
+        return run(inputs, state, weights, between, resets=resets, initial=initial)  # type: ignore[no-any-return]
+
+    def _of(self, recurrence: Recurrence) -> Callable[..., Any]:
+        """The engine's kernel for this kind of layer."""
         raise NotImplementedError
 
     def _layer(self, layer: int) -> LayerWeights:
@@ -253,16 +259,8 @@ class LSTM(Recurrent):
     def _structure(self, make: Callable[[], Tensor]) -> Tree:
         return make(), make()
 
-    def _kernel(
-        self,
-        inputs: Tensor,
-        state: Tree,
-        weights: list[LayerWeights],
-        between: Between | None,
-        resets: Tensor | None,
-        initial: Tree,
-    ) -> tuple[Tensor, Tree]:
-        return backends.backend_of(inputs).recurrence.lstm(inputs, state, weights, between, resets, initial)
+    def _of(self, recurrence: Recurrence) -> Callable[..., Any]:
+        return recurrence.lstm
 
 
 class GRU(Recurrent):
@@ -276,16 +274,8 @@ class GRU(Recurrent):
 
     gates = 3
 
-    def _kernel(
-        self,
-        inputs: Tensor,
-        state: Tree,
-        weights: list[LayerWeights],
-        between: Between | None,
-        resets: Tensor | None,
-        initial: Tree,
-    ) -> tuple[Tensor, Tree]:
-        return backends.backend_of(inputs).recurrence.gru(inputs, state, weights, between, resets, initial)
+    def _of(self, recurrence: Recurrence) -> Callable[..., Any]:
+        return recurrence.gru
 
 
 class RNN(Recurrent):
@@ -316,14 +306,5 @@ class RNN(Recurrent):
         super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, init)
         self.nonlinearity: Literal["tanh", "relu"] = nonlinearity
 
-    def _kernel(
-        self,
-        inputs: Tensor,
-        state: Tree,
-        weights: list[LayerWeights],
-        between: Between | None,
-        resets: Tensor | None,
-        initial: Tree,
-    ) -> tuple[Tensor, Tree]:
-        recurrence = backends.backend_of(inputs).recurrence
-        return recurrence.rnn(inputs, state, weights, between, self.nonlinearity, resets, initial)
+    def _of(self, recurrence: Recurrence) -> Callable[..., Any]:
+        return partial(recurrence.rnn, nonlinearity=self.nonlinearity)
