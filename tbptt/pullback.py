@@ -92,12 +92,17 @@ def as_cotangent(given: Tree, state: Tree, name: str) -> Cotangent | None:
         return None
     entries = tree.broadcast(given, state, (name, "the state"))
     for path, entry, leaf in zip(tree.paths(state, "state"), entries, tree.leaves(state), strict=True):
-        if entry is not None and tuple(entry.shape) != tuple(leaf.shape):
+        shape, expected = tuple(getattr(entry, "shape", ())), tuple(getattr(leaf, "shape", ()))
+        if entry is not None and shape != expected:
             raise StructureError(
-                f"{name} has the shape {tuple(entry.shape)} for {path}, which is {tuple(leaf.shape)}. The cotangent of a state has "
-                f"a tensor of the same shape for each leaf, or None."
+                f"{name} has the shape {shape} for {path}, which is {expected}. The cotangent of a state has a tensor of the same "
+                f"shape for each leaf, or None."
             )
-    return entries
+    pairs = zip(entries, tree.leaves(state), strict=True)
+    return [
+        ops.asarray(entry, dtype=ops.dtype(leaf)) if entry is not None and _flows(leaf) else None
+        for entry, leaf in pairs
+    ]
 
 
 def scaled(cotangent: Cotangent, factor: float) -> Cotangent:

@@ -88,7 +88,7 @@ def reset_rows(state: Tree, mask: Any, initial: Tree = None, batch_axis: int | T
     )
 
 
-def check_batch(state: Tree, batch_size: int, batch_axis: int | Tree = None) -> None:
+def check_batch(state: Tree, batch_size: int | None, batch_axis: int | Tree = None) -> None:
     """Nothing if the state can belong to a batch of that many rows.
 
     Without `batch_axis` it can if any leaf of two axes or more does, or there is no such leaf: memories that have no
@@ -131,7 +131,8 @@ class _Mask:
             raise ShapeError(f"A mask has one boolean for each row, shape (batch,); received the shape {shape}.")
         if dtype != "bool":
             raise ConfigurationError(f"A mask is made of booleans, True where a row is reset; received {dtype}.")
-        self.rows = int(shape[0])
+        self.rows: int | None = shape[0]
+        """None in a program for any number of rows."""
 
     def as_array(self) -> Array:
         return self._given if self._owner is None else self._owner.tensors.to_numpy(self._given)
@@ -144,7 +145,7 @@ class _Mask:
 def _reset_leaf(name: str, leaf: Any, mask: _Mask, axis: int, initial: Any) -> Any:
     shape = _shape(leaf)
     column = [1] * len(shape)
-    column[axis] = mask.rows
+    column[axis] = -1
     owner = owner_of(leaf)
     dtype = leaf.dtype.name if owner is None else owner.tensors.dtype(leaf)
     if isinstance(initial, int | float | np.number) and not _holds(dtype, initial):
@@ -153,11 +154,8 @@ def _reset_leaf(name: str, leaf: Any, mask: _Mask, axis: int, initial: Any) -> A
             f"Give initial= as a tree like the state, with a value for each leaf."
         )
     value_shape = _shape(initial)
-    try:
-        fits = np.broadcast_shapes(value_shape, shape) == shape
-    except ValueError:
-        fits = False
-    if not fits:
+    pairs = zip(reversed(value_shape), reversed(shape), strict=False)
+    if len(value_shape) > len(shape) or not all(size in (1, whole) for size, whole in pairs):
         raise ShapeError(f"The initial value of shape {value_shape} does not fit {name} of shape {shape}.")
     if owner is None:
         start = np.asarray(0 if initial is None else initial).astype(leaf.dtype)
@@ -174,7 +172,7 @@ def _holds(dtype: str, number: Any) -> bool:
     return bool(least <= number <= most) and number == int(number)
 
 
-def _axes(state: Tree, leaves: Sequence[Any], rows: int, batch_axis: int | Tree) -> list[int | None]:
+def _axes(state: Tree, leaves: Sequence[Any], rows: int | None, batch_axis: int | Tree) -> list[int | None]:
     names = tree.paths(state, "state")
     if batch_axis is None:
         return [_found_axis(name, _shape(leaf), rows) for name, leaf in zip(names, leaves, strict=True)]
@@ -196,10 +194,10 @@ def _checked_axis(axis: Any) -> int:
     return int(axis)
 
 
-def _found_axis(name: str, shape: tuple[int, ...], rows: int) -> int | None:
+def _found_axis(name: str, shape: tuple[int | None, ...], rows: int | None) -> int | None:
     first = len(shape) > 0 and shape[0] == rows
     second = len(shape) > 2 and shape[1] == rows
-    if first and second and rows > 1:  # a single row is the whole leaf, whichever axis it is on
+    if first and second and (rows is None or rows > 1):  # a single row is the whole leaf, whichever axis it is on
         raise ShapeError(
             f"{name} of shape {shape} could have its {rows} rows on axis 0 or on axis 1. Say which with batch_axis=: "
             f"1 for (layers, batch, units), 0 for (batch, ...), or a tree like the state."

@@ -54,6 +54,7 @@ def windows(
     in int64, which is what layers and losses take as ``lengths=``. Lengths govern the leaves beside them; where every leaf
     with time is governed, time ends with the longest row. A mask of booleans (batch, time) needs no rule: it is cut like all
     that has time.
+    A mask of rows named ``resets`` (`tbptt.data.resets`) is about the first step: later windows have it all False.
     torch's ``PackedSequence`` and TensorFlow's ``RaggedTensor`` become a `Padded`.
 
     >>> batch = {"x": np.zeros((2, 50, 3), "float32"), "lengths": np.array([25, 10])}
@@ -146,6 +147,9 @@ class WindowedBatch:
         self._row_axes = [int(axis == 0) if isinstance(axis, int) else None for axis in axes]
         self._shift()
         self._axes: list[Axis] = [None] * len(leaves) if self.schedule is None else axes
+        named = named_resets(leaves, self._structure)
+        self._about_start = [each and len(_shape(leaf)) == 1 for each, leaf in zip(named, leaves, strict=True)]
+        """Of each leaf, whether it is the mask of rows that begin anew before the first step."""
         self._leaves = leaves
         # what has no time is converted once, not for every window, and known again by its identity
         self._whole = {
@@ -213,19 +217,24 @@ class WindowedBatch:
             return [self._slice_rows(index, window) for index in range(len(self._leaves))]
         steps = slice(window.start, window.stop)
         return [
-            leaf
+            self._untimed(index, window)
             if axis is None
             else np.clip(leaf - window.start, 0, window.steps)
             if isinstance(axis, str)
             else leaf[(slice(None),) * axis + (steps,)]
-            for leaf, axis in zip(self._leaves, self._axes, strict=True)
+            for index, (leaf, axis) in enumerate(zip(self._leaves, self._axes, strict=True))
         ]
+
+    def _untimed(self, index: int, window: Window) -> Any:
+        """Of a leaf without time. No row begins anew at a window that is not the first."""
+        leaf = self._leaves[index]
+        return np.zeros(_shape(leaf), bool) if self._about_start[index] and window.start else leaf
 
     def _slice_rows(self, index: int, window: Window) -> Any:
         """Of a leaf whose rows begin at different steps."""
         leaf, axis, rows = self._leaves[index], self._axes[index], self._row_axes[index]
         if axis is None:
-            return leaf
+            return self._untimed(index, window)
         if isinstance(axis, str):
             return np.clip(leaf - self.shifts - window.start, 0, window.steps)
         parts = []

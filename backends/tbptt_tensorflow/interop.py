@@ -148,7 +148,11 @@ def _is_built(module: Any) -> bool:
     if getattr(module, "built", True):
         return True
     keras = sys.modules["keras"]
-    return type(module).build is keras.Model.build and bool(module.layers) and all(map(_is_built, module.layers))
+    if type(module).build is not keras.layers.Layer.build:
+        return False
+    if not isinstance(module, keras.Model):
+        return bool(module.variables)  # made in __init__
+    return bool(module.layers) and all(map(_is_built, module.layers))
 
 
 def _named(module: Any, variables: list[Any]) -> list[tuple[str, Any]]:

@@ -19,7 +19,9 @@ class Fixed(Scheme):
 
     Williams & Peng 1990, BPTT(h; h') with h = k2 and h' = k1: at t = n·k1 the newest k1 losses enter an update, each with a
     gradient through k2 − k1 + 1 to k2 steps. The overlap runs again from the state that was kept at step n·k1 − k2, with today's
-    parameters: k2/k1 times the forward cost. With k1 > k2 the first k1 − k2 steps run without gradient, and their losses give none.
+    parameters: k2/k1 times the forward cost. With k2 of the sequence's length or more every gradient reaches back to its first
+    step, and the updates' gradients add up to the full one. With k1 > k2 the first k1 − k2 steps run without gradient, and their
+    losses give none.
 
     >>> from tbptt import schedules
     >>> [(window.start, window.stop) for window in schedules.Fixed(4).plan(10)]
@@ -82,8 +84,13 @@ class Fixed(Scheme):
 def overlapping(
     position: int, length: int, first: int, k1: int, k2: int, losses: Losses = "new", earliest: int = 0
 ) -> Iterator[Window]:
-    """Windows from a position on, on the grid of ``first + n·k1``. No run begins before the step `earliest`."""
+    """Windows from a position on, on the grid of ``first + n·k1``. No run begins before the step `earliest`.
+
+    A gradient that may reach back over the whole sequence does, from the last window too, which may end off the grid.
+    """
     start = position
+    if k2 >= length - earliest:
+        k2 = length + k1
     while start < length:
         end = start + k1 - (start - first) % k1  # where the window would stop if the sequence went on
         stop, reach = min(end, length), max(end - k2, earliest)

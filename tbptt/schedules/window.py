@@ -99,7 +99,7 @@ class Window:
     def is_plain(self) -> bool:
         """Whether it is one run from start to stop with every loss counting: what a `Fixed(k)` window is."""
         whole = self.run_from == self.start == self.reach == self.losses
-        return whole and not self.keep and not self.factors and self.segment is None
+        return whole and not self.keep and not self.factors and self.per is None and self.segment is None
 
     def burned(self, steps: int) -> Window:
         """The same, with so many steps at the front of the run without gradient and loss.

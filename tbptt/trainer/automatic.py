@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, NamedTuple
 
-from tbptt import autodiff, ops
+from tbptt import autodiff, ops, state
 from tbptt.clock import Origin
 from tbptt.errors import ModuleProtocolError
 from tbptt.trainer import logs
@@ -81,14 +81,13 @@ class Automatic:
         # what is one program has no parts whose time could be told apart
         self._profiler = None if step.is_compiled else profiler
         self._splits_before = hooks.any(*BEFORE_BACKWARD) or self._profiler is not None
+        uses_closure = any(getattr(handle.optimizer, "uses_closure", False) for handle in handles)
         self._splits = (
-            self._splits_before
-            or accumulates
-            or scale is not None
-            or hooks.any(*AFTER_BACKWARD)
-            or any(getattr(handle.optimizer, "uses_closure", False) for handle in handles)
+            self._splits_before or accumulates or scale is not None or hooks.any(*AFTER_BACKWARD) or uses_closure
         )
         self._several = len(handles) > 1
+        self._runs_again = self._several or uses_closure or hooks.has("optimizer_step")
+        """Whether the state that enters a window is needed again, so that a model which writes into its state gets a copy."""
         self._unapplied: dict[int, tuple[Tensor | None, Call | Share]] = {}
         """Of optimizers whose gradients are gathered: the last loss and its window."""
         self._tape: autodiff.GradientTape | None = None
@@ -140,7 +139,7 @@ class Automatic:
 
     def _whole(self, call: Call, handle: OptimizerHandle, turn: Turn) -> Result:
         index = self.in_turn if self._several else None
-        programs = self._programs[self.in_turn]
+        call, programs = self._to_write_on(call), self._programs[self.in_turn]
         rates = self._step.input(handle.optimizer.rates(), "float64")
 
         def whole(window: Tree, hiddens: Tree, numbers: Any, rates: Any) -> Result:
@@ -157,6 +156,8 @@ class Automatic:
         return result
 
     def _split(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Result:
+        if self.in_turn not in self._unapplied:  # the first windows of an accumulation may have had nothing to train
+            turn = turn._replace(starts=True)
         result = self._pass(work, handle, turn)
         if isinstance(work, Call) or work.window.trains:
             self._unapplied[self.in_turn] = (result.loss, work)
@@ -166,6 +167,8 @@ class Automatic:
 
     def _pass(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Result:
         """Forward and backward."""
+        if isinstance(work, Call):
+            work = self._to_write_on(work)
         if isinstance(work, Share):
             result = self._piece_by_piece(work, handle, turn)
             if not work.window.trains:
@@ -180,6 +183,9 @@ class Automatic:
         if self._hooks.has("on_after_backward"):
             self._ask("on_after_backward")
         return result
+
+    def _to_write_on(self, call: Call) -> Call:
+        return call._replace(hiddens=state.detach(call.hiddens, copy=True)) if self._runs_again else call
 
     def finish(self, epoch: int, batch_idx: int) -> list[int]:
         """Update with what is still gathered, where an epoch ended early; the numbers of optimizers that did."""

@@ -33,6 +33,8 @@ class Share(NamedTuple):
     """The state that enters at the first new step."""
     batch_idx: int
     rows: int
+    steps: int
+    """Of the whole batch."""
     fetch: Callable[[int, int], Tree]
     """The steps from one to another, on the device."""
     origin: Callable[[int], Origin]
@@ -49,6 +51,7 @@ def share_of(stretch: Stretch, window: Window, hiddens: Tree, fetch: Callable[[i
         hiddens,
         stretch.batch_idx,
         stretch.windowed.batch_size,
+        stretch.windowed.length,
         fetch,
         stretch.origin_at,
         stretch.entering,

@@ -18,11 +18,12 @@ Kind = Literal["mean", "sum"]
 
 class Combination:
     """Weights losses. Those of `tbptt.nn.functional` say what they are means over; of any other loss it is found out, once, whether
-    it is a sum or a mean over time: a few steps run whole and in two parts, and either the parts' sum or their mean is the whole.
+    it is a sum or a mean over time: a few steps run whole and in two parts, in evaluation mode, and either the parts' sum or their
+    mean is the whole.
 
     Args:
         step: whose losses they are.
-        effects: put back what finding out has changed.
+        effects: sets aside what finding out would change.
     """
 
     _MOST_STEPS = 64
@@ -60,20 +61,19 @@ class Combination:
         if result.is_counted:
             return "mean"
         if self._kind is None:
-            before = self._effects.save()
-            try:
+            with self._effects.set_aside():
                 self._kind = self._found(share)
-            finally:
-                self._effects.restore(before)
-        return self._kind
+        return self._kind or "mean"
 
-    def _found(self, share: Share) -> Kind:
-        start, stop = share.window.run_from, share.window.stop
+    def _found(self, share: Share) -> Kind | None:
+        """None where these steps do not tell: their losses are zero, or there is only one step. Later ones may."""
+        stop = share.steps  # of the batch: the window itself may be a single step
+        start = max(0, min(share.window.run_from, stop - 2))
         steps = 2
         while True:
             middle, end = start + steps // 2, min(start + steps, stop)
             if middle >= end:
-                return "mean"
+                return None
             whole, (_, first, hiddens) = self._loss(share, start, end)[1], self._loss(share, start, middle)
             second = self._loss(share, middle, end, hiddens)[1]
             share_of_first = (middle - start) / (end - start)
@@ -83,7 +83,7 @@ class Combination:
             if abs(if_mean - if_sum) > 1e-3 * scale:
                 break
             if end == stop or steps >= self._MOST_STEPS:
-                return "mean"
+                return None
             steps *= 2
         kind: Kind = "mean" if if_mean < if_sum else "sum"
         if min(if_mean, if_sum) > 1e-2 * scale:

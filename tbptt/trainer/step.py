@@ -152,7 +152,10 @@ class Step:
             return self._cut(self.forward(window, hiddens, numbers, None, loss_needed=False))
 
     def advance(self, call: Call, optimizer_idx: int | None = None) -> Result:
-        """Forward in training, without gradients: for steps that only bring the state on."""
+        """Forward in training, without gradients: for steps that only bring the state on. The state that enters is left as it is,
+        whatever the model writes into its own.
+        """
+        call = call._replace(hiddens=state.detach(call.hiddens, copy=True))
 
         def advance(window: Tree, hiddens: Tree, numbers: Any) -> Result:
             with self.backend.autodiff.no_grad():

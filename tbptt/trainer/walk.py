@@ -12,7 +12,7 @@ from tbptt.clock import Origin
 from tbptt.data.resets import cut_steps, reset_steps, rows_at
 from tbptt.errors import ConfigurationError, DataError
 from tbptt.protocols import Backend
-from tbptt.schedules import Schedule, Window
+from tbptt.schedules import Fixed, Schedule, Window
 from tbptt.trainer.entering import Entering
 from tbptt.types import Array, Tree
 from tbptt.windowing import WindowedBatch
@@ -75,6 +75,8 @@ class Stretch:
     """The windows, where the module cut them."""
     resets: Array | None = None
     """(rows, time) or (rows,): before which steps rows begin anew."""
+    previous: Tree = None
+    """The final state of the batch before, where the model's initial state asks for it."""
 
     def __len__(self) -> int:
         return len(self.windowed) if self.pieces is None else len(self.pieces)
@@ -136,7 +138,9 @@ class Stretch:
     def entering(self, span: Window, hiddens: Tree) -> Tree:
         """The state as it enters a plain window, with the rows that begin anew there."""
         rows = self.resets_at(span.start)
-        return hiddens if rows is None else Entering.of(hiddens)._replace(resets=self.windowed.place(rows))
+        if rows is None:
+            return hiddens
+        return Entering.of(hiddens)._replace(resets=self.windowed.place(rows), previous=self.previous)
 
     def place(self, window: Tree) -> Tree:
         """The window as tensors on the device."""
@@ -150,14 +154,7 @@ def walk(source: Any, ground: Ground, epoch: int, limit: int | None = None) -> I
     """
     origin = Origin(epoch, row=0, time=0)
     for batch_idx, (batch, is_last) in enumerate(with_last(islice(data.batches(source, epoch), limit))):
-        windowed = WindowedBatch(
-            batch,
-            None if ground.split else ground.schedule,
-            ground.time_axis,
-            backend=ground.backend,
-            device=ground.device,
-            float_dtype=ground.float_dtype,
-        )
+        windowed = windowed_by(None if ground.split else ground.schedule, batch, ground)
         if windowed.batch_size == 0:
             raise DataError(
                 f"Batch {batch_idx} has no rows, so there is nothing to compute from. Leave empty batches out (drop_last=True)."
@@ -170,12 +167,35 @@ def walk(source: Any, ground: Ground, epoch: int, limit: int | None = None) -> I
         fresh = ground.carry == "batch" or batch_idx == 0
         resets = reset_steps(batch, ground.time_axis, windowed.batch_size)
         if resets is not None and resets.ndim == 2:
-            resets = None if ground.resets_inside or pieces is not None else windowed.shifted(resets)
+            if ground.resets_inside:
+                resets = None
+            elif pieces is not None:
+                raise ConfigurationError(
+                    "The batch has a reset mask of rows and steps, and tbptt_split_batch cuts it, so the trainer does not know "
+                    "which steps are where. Leave the cutting to truncated_bptt_steps=, or do what the mask says in the step "
+                    "itself and set handles_resets = True in the model."
+                )
+            elif ground.schedule is None:  # cut at resets, which asks of the leaves what windows ask
+                windowed = windowed_by(Fixed(max(1, resets.shape[1])), batch, ground)
+            if resets is not None:
+                resets = windowed.shifted(resets)
         yield Stretch(batch, batch_idx, is_last, fresh, windowed, origin, ground, pieces, resets)
         if ground.carry == "batch":
             origin = origin._replace(row=origin.row + windowed.batch_size)
         else:
             origin = origin._replace(time=origin.time + windowed.length)
+
+
+def windowed_by(schedule: Schedule | None, batch: Tree, ground: Ground) -> WindowedBatch:
+    """A batch as a schedule cuts it."""
+    return WindowedBatch(
+        batch,
+        schedule,
+        ground.time_axis,
+        backend=ground.backend,
+        device=ground.device,
+        float_dtype=ground.float_dtype,
+    )
 
 
 def with_last(items: Iterable[Item]) -> Iterator[tuple[Item, bool]]:

@@ -76,7 +76,7 @@ def test_reach_and_losses_of_fixed_windows_are_those_of_the_definition(
     plan = list(checked_plan(Fixed(k1, k2, losses), length))  # type: ignore[arg-type]
     assert len(plan) == -(-length // k1)
     for n, window in enumerate(plan, 1):
-        tau = max(0, n * k1 - k2)
+        tau = 0 if k2 >= length else max(0, n * k1 - k2)  # all of it, where the last window ends off the grid too
         new, last = range((n - 1) * k1, min(n * k1, length)), min(n * k1, length) - 1
         counted = {
             "new": [t for t in new if t >= tau],
