@@ -40,7 +40,7 @@ FORMS = (
     "(blocks of 8 steps), adaptive:0.9, checkpointed:50"
 )
 BLANK, MARK, LETTERS = 0, 1, 4
-TRAIN_STEPS, TEST_STEPS = 4000, 1000
+TRAIN_STEPS, TEST_STEPS, UPDATES = 4000, 1000, 6400
 
 
 def adaptive(delta: float) -> schedules.Schedule:
@@ -48,11 +48,7 @@ def adaptive(delta: float) -> schedules.Schedule:
 
     Before a model has begun to remember, its gradients fade at once, and K measured then would be too small for it ever to begin.
     """
-    found = schedules.Adaptive(delta, every=400, steps=100, tau=80, samples=1, warm_up=20)
-    state = found.state_dict()
-    state["chosen"] |= {"k": 15, "windows_until_probe": 5000 // 15}
-    found.load_state_dict(state)
-    return found
+    return schedules.Adaptive(delta, every=333, steps=100, tau=80, samples=1, warm_up=20, start=15, cumulative="mean")
 
 
 def schedule(text: str) -> schedules.Schedule:
@@ -73,7 +69,9 @@ def schedule(text: str) -> schedules.Schedule:
 
 
 class Copier(tbptt.Module):
-    def __init__(self, width: int, lr: float, epochs: int):
+    """Two layers of LSTM. The rate falls along a cosine, by epochs if it is known how many there are, else by updates."""
+
+    def __init__(self, width: int, lr: float, epochs: int | None):
         super().__init__()
         self.embedding = nn.Embedding(2 + LETTERS, width)
         self.lstm = nn.LSTM(width, width, num_layers=2)
@@ -99,10 +97,9 @@ class Copier(tbptt.Module):
 
     def configure_optimizers(self):
         optimizer = optim.Adam(self.parameters(), lr=self.lr)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.epochs),
-        }
+        cosine = optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=self.epochs or UPDATES)
+        interval = "epoch" if self.epochs else "window"
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": interval}}
 
 
 class Curve(tbptt.Callback):
@@ -146,7 +143,9 @@ def main(arguments: list[str] | None = None) -> dict:
     parser = argparse.ArgumentParser(description="Learn to say symbols again that were seen m steps before.")
     parser.add_argument("--m", type=int, default=10, help="symbols of a block, and steps until they are said again")
     parser.add_argument("--schedule", type=schedule, default="k:10", help=f"one of {FORMS}")
-    parser.add_argument("--epochs", type=int, default=8, help=f"of {TRAIN_STEPS} steps (unless --steps says otherwise)")
+    parser.add_argument(
+        "--epochs", type=int, help=f"over the training streams; without it {UPDATES} updates, whatever the schedule"
+    )
     parser.add_argument("--steps", type=int, default=TRAIN_STEPS, help="of a training stream")
     parser.add_argument("--streams", choices=("published", "whole"), default="published", help="see above")
     parser.add_argument("--batch", type=int, default=64, help="streams")
@@ -165,6 +164,7 @@ def main(arguments: list[str] | None = None) -> dict:
     curve = Curve(cut)
     trainer = tbptt.Trainer(
         max_epochs=options.epochs,
+        max_steps=-1 if options.epochs else UPDATES,
         truncated_bptt_steps=cut,
         gradient_clip_val=1.0,
         callbacks=curve,

@@ -20,7 +20,6 @@ between two marks nothing is added to the cells. What an update adds to these we
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import resource
 import subprocess
@@ -92,16 +91,6 @@ def peak_memory() -> int:
         return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def give_large_blocks_back() -> None:
-    """Have glibc return freed blocks of a megabyte and more to the system at once.
-
-    Otherwise the small states that stay are put where large blocks were, which do not fit there any more when they come again: at
-    every window resident memory may grow by the size of its outputs.
-    """
-    if hasattr(ctypes.CDLL(None), "mallopt"):
-        ctypes.CDLL(None).mallopt(-3, 2**20)  # M_MMAP_THRESHOLD
 
 
 def kept_by_a_plain_pass(steps: int, rows: int, width: int) -> int:
@@ -182,7 +171,6 @@ def main(arguments: list[str] | None = None) -> dict:
             f"{cut!r}: windows of {kept_by_a_plain_pass(options.window, options.rows, options.width) / 1e6:.1f} MB, "
             f"states of {state / 1e3:.1f} kB, every step runs forward {forward:.2f} times"
         )
-    give_large_blocks_back()
     tbptt.seed_everything(options.seed)
     model, losses = Sum(options.width, options.steps, options.lr), Losses()
     trainer = tbptt.Trainer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -29,7 +29,7 @@ class Measurement(NamedTuple):
     norms: Array
     """Of the loss' gradient with respect to the state so many steps back, averaged over rows."""
     cumulative: Array
-    """Of the sum of these gradients up to there, averaged over rows."""
+    """Of the sum of these gradients up to there: averaged over rows, or of the rows' mean."""
 
 
 class Adaptive(Scheme):
@@ -55,12 +55,17 @@ class Adaptive(Scheme):
     Args:
         delta: tolerated bias relative to the gradient, above 0.
         min, max: bounds of K.
-        every: windows between two measurements; the first is made before the first window.
+        every: windows between two measurements.
         steps: W, of a sub-sequence that is measured; by default 2·max, and at least 20.
         tau: the lag beyond which gradients are taken to fall geometrically; by default three quarters of W.
         ratio: how the decay is found: ``"least_squares"``, ``"max"`` or ``"quantile"`` (`tbptt.schedules.decay.decay_ratio`).
+        cumulative: what stands for the gradient that the bias is relative to: ``"rows"``, the norm of each row's sum over lags,
+            averaged; ``"mean"``, the norm of the mean over rows, as published: rows that disagree then make it smaller, and K
+            larger.
         samples: sub-sequences of one measurement, each of all rows.
         warm_up: steps before each sub-sequence that only make its state; by default W.
+        start: K before the first measurement, which is then made after `every` windows: in a model that has learned nothing yet
+            gradients may fade at once. None: the first measurement is made before the first window.
         burn_in, offset, drop_last, seed: as `Scheme`.
 
     Raises:
@@ -76,8 +81,10 @@ class Adaptive(Scheme):
         steps: int | None = None,
         tau: int | None = None,
         ratio: Ratio = "least_squares",
+        cumulative: Literal["rows", "mean"] = "rows",
         samples: int = 5,
         warm_up: int | None = None,
+        start: int | None = None,
         *,
         burn_in: int = 0,
         offset: Offset = 0,
@@ -99,14 +106,18 @@ class Adaptive(Scheme):
         if ratio not in METHODS:
             raise ScheduleError(f"ratio is one of {', '.join(map(repr, METHODS))}; received {ratio!r}.")
         self.ratio: Ratio = ratio
+        if cumulative not in ("rows", "mean"):
+            raise ScheduleError(f"cumulative is 'rows' or 'mean'; received {cumulative!r}.")
+        self.cumulative: Literal["rows", "mean"] = cumulative
         self.warm_up = self.steps if warm_up is None else whole("warm_up", warm_up, 0)
-        self.k = self.max
+        self.start = None if start is None else whole("start", start, 1)
+        self.k = self.max if self.start is None else self.start
         """The number of steps every loss' gradient goes back."""
         self.bias: float | None = None
         """The bound on the relative bias at K; None before anything was measured."""
         self.decay: float | None = None
         """The ratio by which gradients fall from step to step."""
-        self._windows_until_probe = 0
+        self._windows_until_probe = 0 if self.start is None else self.every + 1
         super().__init__(burn_in=burn_in, offset=offset, drop_last=drop_last, seed=seed)
 
     @property
@@ -162,7 +173,7 @@ class Adaptive(Scheme):
 
     def parameters(self) -> dict[str, Any]:
         """All that decides K."""
-        names = ("delta", "min", "max", "every", "steps", "tau", "ratio", "samples", "warm_up")
+        names = ("delta", "min", "max", "every", "steps", "tau", "ratio", "cumulative", "samples", "warm_up", "start")
         return {name: getattr(self, name) for name in names}
 
     def _defaults(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tbptt import ops, state, tree
+from tbptt import memory, ops, state, tree
 from tbptt.clock import Origin
 from tbptt.errors import GradientError, ScheduleError
 from tbptt.pullback import Cotangent, Gradients, Recording, added, as_cotangent, scaled
@@ -226,6 +226,7 @@ class Recomputed(Pass):
             elif isinstance(action, Advance):
                 for number in self._numbers(action):
                     hiddens = self._run(number, hiddens, records=False)
+                    memory.give_back()
         hiddens = self._run(len(self._pieces) - 1, hiddens, records=True)
         self._after = self._chain.effects.save()
         return hiddens
@@ -248,6 +249,7 @@ class Recomputed(Pass):
             elif isinstance(action, Backward):
                 number = action.segment + self._first
                 self._take(number, *self._again(number, hiddens))
+                memory.give_back()
             else:
                 del self._stored[action.segment]
         self._chain.effects.restore(self._after)

@@ -50,7 +50,8 @@ class Probing:
         stop = first + probe.steps
         window = Window(probe.start, stop, reach=first, losses=stop - 1)
         share = share_of(stretch, window, None, lambda start, stop: self._fetch(stretch, start, stop))
-        return _Measured(self._chain, share._replace(cuts=tuple(range(first, stop)))).measure()
+        share = share._replace(cuts=tuple(range(first, stop)))
+        return _Measured(self._chain, share).measure(getattr(stretch.ground.schedule, "cumulative", "rows"))
 
 
 class _Measured(Pass):
@@ -59,23 +60,23 @@ class _Measured(Pass):
     def __init__(self, chain: Chain, share: Any) -> None:
         super().__init__(chain, share, None, [], 0, chain.combination)
         self._rows = share.rows
-        self._norms: list[float] = []
-        self._cumulative: list[float] = []
-        self._sum: Array | float = 0.0
+        self._gradients_of_states: list[Array] = []
 
-    def measure(self) -> Measurement:
+    def measure(self, cumulative: str) -> Measurement:
         """Go back, and say what was found."""
         self._backward()
-        return Measurement(np.array(self._norms), np.array(self._cumulative))
+        lag_row_unit = np.stack(self._gradients_of_states)
+        up_to_lag = np.cumsum(lag_row_unit, axis=0)
+        sums = up_to_lag if cumulative == "rows" else up_to_lag.mean(axis=1, keepdims=True)
+        norms, totals = (np.linalg.norm(each, axis=2).mean(axis=1) for each in (lag_row_unit, sums))
+        return Measurement(norms, totals)
 
     def _take(self, number: int, gradients: Gradients, entering: Cotangent) -> None:
         super()._take(number, gradients, entering)
         if self._cotangent and number:
             by_row = [_by_row(ops.to_numpy(leaf), self._rows) for leaf in self._cotangent if leaf is not None]
             gradient = np.concatenate(by_row, axis=1) if by_row else np.zeros((self._rows, 1))
-            self._sum = self._sum + gradient
-            self._norms.append(float(np.linalg.norm(gradient, axis=1).mean()))
-            self._cumulative.append(float(np.linalg.norm(self._sum, axis=1).mean()))
+            self._gradients_of_states.append(gradient)
 
 
 def _by_row(leaf: Array, rows: int) -> Array:

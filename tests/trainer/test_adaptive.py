@@ -138,3 +138,36 @@ def test_measurements_in_compiled_programs() -> None:
     assert k == expected_k
     for one, other in zip(told, expected, strict=True):
         check_close(one, other)
+
+
+def test_a_first_k_of_ones_own_holds_until_the_first_measurement() -> None:
+    starts: list[tuple[int, int]] = []
+
+    class Starts(tbptt.Callback):
+        def on_window_start(self, trainer: Any, module: Any, window: Any, window_idx: int) -> None:
+            starts.append((window[0].shape[1], schedule.told is not None))
+
+    schedule = Measured(0.1, min=1, max=20, every=4, steps=20, warm_up=5, samples=1, start=6, seed=0)
+    schedule.told = None
+    with tbptt.use_backend("torch"):
+        weights = np.array([[0.5]]), np.array([0.5])
+        fit(lambda: Recurrence("sum", weights), schedule, [data(2, 60, 1)], callbacks=[Starts()])
+    # the window after the measurement had been planned before it
+    assert starts[:7] == [(6, False)] * 4 + [(6, True), (4, True), (4, True)]
+
+
+def test_rows_that_disagree_make_the_mean_over_rows_smaller_and_k_larger(backend: Backend) -> None:
+    """Two rows whose errors are e and −e/2: each row's own sum is right for ⌈ln δ / ln a⌉, their mean is a third of theirs."""
+    a = 0.8
+    x, y = (
+        np.ones((2, 90)),
+        np.ones((2, 90, 1)) * np.array([4.5, 1.5])[:, None, None],
+    )  # the state settles at 0.5/(1 − a) = 2.5
+    found = {}
+    for cumulative in ("rows", "mean"):
+        schedule = Measured(0.1, min=1, max=60, steps=60, warm_up=30, samples=1, cumulative=cumulative, seed=0)  # type: ignore[arg-type]
+        weights = np.array([[a]]), np.array([0.5])
+        fit(lambda weights=weights: Recurrence("sum", weights), schedule, [(x, y)], max_steps=1)
+        found[cumulative] = schedule.k
+    assert abs(found["rows"] - ideal(0.1, a)) <= 1
+    assert abs(found["mean"] - ideal(0.1 / 3, a)) <= 1  # the bound is relative to a third: |−2 + 1| / (|−2| + |1|)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -61,3 +62,20 @@ def test_fifty_million_characters_need_no_more_memory_than_one_million(engine: s
         assert int(steps) == 250
         held.append(int(median))
     assert held[1] <= 1.05 * held[0], [f"{bytes / 2**20:.0f} MB" for bytes in held]
+
+
+@pytest.mark.parametrize("engine", ["torch", "tensorflow"])
+def test_the_exact_gradient_of_a_long_sequence_needs_a_window_and_the_states(engine: str, tmp_path: Path) -> None:
+    """12,000 steps of an LSTM whose plain pass would keep more than a gigabyte, in windows of 43 MB and states of 29 kB."""
+    program = Path(__file__).parents[2] / "examples" / "long_memory.py"
+    report = tmp_path / "report.json"
+    subprocess.run(
+        [sys.executable, str(program), "--steps", "12000", "--updates", "1", "--json", str(report)],
+        capture_output=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "TBPTT_BACKEND": engine},
+    )
+    found = json.loads(report.read_text())
+    assert found["plain_estimate"] > 1e9
+    assert found["peak_growth"] < 0.4e9
