@@ -8,8 +8,10 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 demo: .venv/.run
 	$(BIN)/python examples/demo.py
 
+# One worker a core, and in each the engines keep to one thread; then the tests that take the time of something.
 test: .venv/.dev check
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -134,7 +134,7 @@ class Scheme:
 
     def explain(self, length: int) -> str:
         """The plan for `length` steps as a table a person can read."""
-        from tbptt.schedules.explain import explain
+        from tbptt.schedules.explaining import explain
 
         return explain(self, length)
 

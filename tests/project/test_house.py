@@ -26,6 +26,7 @@ def test_importing_tbptt_imports_no_engine() -> None:
     assert run("import sys, tbptt; print({'torch', 'tensorflow', 'keras'} & set(sys.modules))") == "set()"
 
 
+@pytest.mark.alone
 def test_importing_tbptt_takes_less_than_three_tenths_of_a_second() -> None:
     code = "import time; t = time.perf_counter(); import tbptt; print(time.perf_counter() - t)"
     run(code)  # the first import may have to compile

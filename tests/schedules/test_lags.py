@@ -101,6 +101,7 @@ def test_lags_that_cannot_be_are_a_schedule_error(lags: Any, length: int) -> Non
         lag_weights(Fixed(5), length, lags)
 
 
+@pytest.mark.alone
 def test_ten_thousand_steps_take_no_noticeable_time() -> None:
     started = time.perf_counter()
     for schedule in (Fixed(1), Fixed(20, 200), ARTBP(16, seed=0), Checkpointed(100), RandomLength()):

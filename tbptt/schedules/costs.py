@@ -11,7 +11,7 @@ def cost_of(window: Window) -> int:
     """Time steps that run forward for one window, however often.
 
     >>> from tbptt.schedules import Window
-    >>> from tbptt.schedules.cost import cost_of
+    >>> from tbptt.schedules.costs import cost_of
     >>> cost_of(Window(6, 9, run_from=2)), cost_of(Window(0, 10, segment=4))
     (7, 18)
     """

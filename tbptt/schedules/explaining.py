@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tbptt.schedules.base import Schedule, preview
-from tbptt.schedules.cost import cost_of
+from tbptt.schedules.costs import cost_of
 from tbptt.schedules.window import Window
 
 
