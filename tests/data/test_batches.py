@@ -87,7 +87,7 @@ def test_sources_and_samplers_are_told_the_epoch() -> None:
     assert told == [("source", 3), ("sampler", 3)]
 
 
-@pytest.mark.parametrize("wrong", ["corpus.txt", b"bytes", 7, None, object()], ids=repr)
+@pytest.mark.parametrize("wrong", ["corpus.txt", b"bytes", 7, None, object()], ids=lambda wrong: type(wrong).__name__)
 def test_what_is_no_source_is_an_error_that_lists_what_is(wrong: Any) -> None:
     with pytest.raises(DataError, match="one batch"):
         batches(wrong)
