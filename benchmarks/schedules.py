@@ -4,7 +4,7 @@
 
 The model counts steps: a forward is worth 1, a backward 2, so a schedule that runs f steps forward and goes back through b of them
 for every step of the sequence costs (f + 2·b)/3 of `Fixed(k)`. Every schedule is measured between two runs of `Fixed(k)`, in one
-process; its ratio is that of the median epochs. The first epoch of a run, in which programs are compiled, does not count.
+process; its ratio is that of the median epochs. The first epochs of a run, in which programs are compiled, do not count.
 """
 
 from __future__ import annotations
@@ -78,14 +78,14 @@ def epochs(schedule, options: argparse.Namespace) -> tuple[float, str]:
 
     tokens = np.random.default_rng(0).integers(0, 96, (options.batch, options.window * options.windows + 1))
     trainer = tbptt.Trainer(
-        max_epochs=options.epochs + 1,
+        max_epochs=options.warm_up + options.epochs,
         truncated_bptt_steps=schedule,
         callbacks=Clock(),
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     trainer.fit(CharLM(), [(tokens[:, :-1], tokens[:, 1:])])
-    return statistics.median(seconds[1:]), trainer.train_step.compiled.road
+    return statistics.median(seconds[options.warm_up :]), trainer.train_step.compiled.road
 
 
 def measure(engine: str, options: argparse.Namespace) -> None:
@@ -100,7 +100,7 @@ def measure(engine: str, options: argparse.Namespace) -> None:
     print(f"{'schedule':<48} {'measured':>8} {'model':>6}  road")
     with tbptt.use_backend(engine):
         before, _ = epochs(Fixed(options.window), options)
-        for schedule in schedules_of(options.window):
+        for schedule in (each for each in schedules_of(options.window) if options.only in repr(each)):
             model = model_of(schedule, steps)
             name = repr(schedule)
             taken, road = epochs(schedule, options)
@@ -116,7 +116,11 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--windows", type=int, default=16, help="of an epoch")
+    parser.add_argument(
+        "--warm-up", type=int, default=2, help="epochs in which programs are compiled, and which do not count"
+    )
     parser.add_argument("--epochs", type=int, default=3, help="that count")
+    parser.add_argument("--only", default="", help="schedules whose name has this in it")
     options = parser.parse_args()
     if options.engine is None:
         for engine in ("torch", "tensorflow"):
