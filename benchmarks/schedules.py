@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--window", type=int, default=64)
     parser.add_argument("--windows", type=int, default=16, help="of an epoch")
     parser.add_argument(
-        "--warm-up", type=int, default=2, help="epochs in which programs are compiled, and which do not count"
+        "--warm-up", type=int, default=5, help="epochs in which programs are compiled, and which do not count"
     )
     parser.add_argument("--epochs", type=int, default=3, help="that count")
     parser.add_argument("--only", default="", help="schedules whose name has this in it")
