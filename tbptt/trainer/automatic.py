@@ -167,18 +167,16 @@ class Automatic:
 
     def _pass(self, work: Call | Share, handle: OptimizerHandle, turn: Turn) -> Result:
         """Forward and backward."""
-        if isinstance(work, Call):
-            work = self._to_write_on(work)
         if isinstance(work, Share):
             result = self._piece_by_piece(work, handle, turn)
             if not work.window.trains:
                 return result
         elif self._splits_before:
-            result = self._forward_then_backward(work, handle, turn)
+            result = self._forward_then_backward(self._to_write_on(work), handle, turn)
         else:
             if turn.starts:
                 handle.zero_grad()
-            result, gradients = self._gradients(work, handle)
+            result, gradients = self._gradients(self._to_write_on(work), handle)
             handle.gather(gradients, result.weight)
         if self._hooks.has("on_after_backward"):
             self._ask("on_after_backward")

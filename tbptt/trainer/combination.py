@@ -74,8 +74,9 @@ class Combination:
             middle, end = start + steps // 2, min(start + steps, stop)
             if middle >= end:
                 return None
-            whole, (_, first, hiddens) = self._loss(share, start, end)[1], self._loss(share, start, middle)
-            second = self._loss(share, middle, end, hiddens)[1]
+            whole, _ = self._loss(share, start, end)
+            first, hiddens = self._loss(share, start, middle)
+            second, _ = self._loss(share, middle, end, hiddens)
             share_of_first = (middle - start) / (end - start)
             if_mean = abs(whole - (first * share_of_first + second * (1 - share_of_first)))
             if_sum = abs(whole - (first + second))
@@ -95,11 +96,12 @@ class Combination:
             )
         return kind
 
-    def _loss(self, share: Share, start: int, stop: int, hiddens: Any = None) -> tuple[None, float, Any]:
+    def _loss(self, share: Share, start: int, stop: int, hiddens: Any = None) -> tuple[float, Any]:
+        """The loss of some steps, and the state that leaves them."""
         numbers = (*share.origin(start), share.batch_idx)
         with self._step.backend.autodiff.no_grad():
             result = self._step.forward(share.fetch(start, stop), hiddens, numbers, 0)
-        return None, float(ops.to_numpy(result.loss)), result.hiddens
+        return float(ops.to_numpy(result.loss)), result.hiddens
 
 
 def _total(weights: list[Any]) -> Any:

@@ -72,8 +72,7 @@ class Beginning:
     def __call__(self, given: Any, window: Tree, origin: Origin) -> Tree:
         """The state for a window."""
         hiddens, resets, previous = Entering.of(given)
-        begins = hiddens is None
-        if begins:
+        if hiddens is None:
             return self._first(rows_of(window, self._time_axis), previous, origin)
         if resets is None:
             return hiddens

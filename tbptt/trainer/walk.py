@@ -102,14 +102,12 @@ class Stretch:
         return self.windowed.slice(Window(start, stop))
 
     def plain(self) -> Iterator[Slice]:
-        """The same windows for runs without gradients: cut before every step at which a row begins anew, and where a window runs in
-        segments.
-        """
+        """The same windows for runs without gradients, cut before every step at which a row begins anew."""
         number = 0
         for whole in self:
             span = whole.span
             edges = sorted({span.start, span.stop, *self.reset_steps(span.start, span.stop)})
-            tiles = [(start, stop) for start, stop in pairwise(edges)]
+            tiles = list(pairwise(edges))
             if len(tiles) == 1:
                 yield whole._replace(number=number)
                 number += 1
