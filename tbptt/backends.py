@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -49,15 +49,30 @@ def missing_requirements(point: EntryPoint) -> list[str]:
 
     This is how a backend says which framework it stands on, and how it is asked without importing it.
     """
-    requirements = (point.dist.requires if point.dist is not None else None) or []
-    extra = re.compile(rf"extra\s*==\s*['\"]{re.escape(point.name)}['\"]")
-    names = [re.split(r"[\s\[<>=!~;(]", text, maxsplit=1)[0] for text in requirements if extra.search(text)]
-    return [name for name in names if importlib.util.find_spec(name.replace("-", "_")) is None]
+    return [name for name in requirements_of(point.name) if importlib.util.find_spec(name.replace("-", "_")) is None]
+
+
+def requirements_of(name: str) -> list[str]:
+    """Distributions that the backend of that name says it stands on; nothing for one that is not registered."""
+    point = registered().get(name)
+    texts = (point.dist.requires if point is not None and point.dist is not None else None) or []
+    extra = re.compile(rf"extra\s*==\s*['\"]{re.escape(name)}['\"]")
+    return [re.split(r"[\s\[<>=!~;(]", text, maxsplit=1)[0] for text in texts if extra.search(text)]
 
 
 def installed() -> list[str]:
-    """Names of the registered backends whose framework is here."""
-    return [name for name, point in registered().items() if not missing_requirements(point)]
+    """Names of the registered backends whose framework is here, in the order in which they can be imported together."""
+    return in_order(name for name, point in registered().items() if not missing_requirements(point))
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Engines in the order in which several are imported: torch before others, whose libraries want it so.
+
+    >>> from tbptt import backends
+    >>> backends.in_order(["tensorflow", "torch"])
+    ['torch', 'tensorflow']
+    """
+    return sorted(names, key=lambda name: (name != PREFERRED, name))
 
 
 class use_backend(AbstractContextManager[Backend]):  # noqa: N801  (reads as a verb, like contextlib.suppress)
@@ -121,15 +136,31 @@ def _choose(asked: str) -> Backend:
     )
 
 
+def check(name: str) -> None:
+    """Nothing, if there is such a backend and what it stands on; it is not imported.
+
+    Raises:
+        UnknownBackendError, BackendNotInstalledError: else.
+    """
+    if ":" not in name:
+        _point(name)
+    elif not all(name.split(":", 1)):
+        raise UnknownBackendError(
+            f"The backend {name!r} is neither a registered name nor 'module:attribute' (as in 'my_package.engine:backend')."
+        )
+
+
 def load(name: str) -> Backend:
     """The backend of that name (registered, or ``module:attribute``), imported once."""
     if name not in _loaded:
-        _loaded[name] = _load_attribute(name) if ":" in name else _load_registered(name)
+        check(name)
+        _loaded[name] = _import(name, name if ":" in name else registered()[name].value)
         owners.clear()
     return _loaded[name]
 
 
-def _load_registered(name: str) -> Backend:
+def _point(name: str) -> EntryPoint:
+    """What registered that name, if what it needs is here."""
     points = registered()
     if name not in points:
         here = set(installed())
@@ -146,17 +177,7 @@ def _load_registered(name: str) -> Backend:
             f"The backend {name!r} needs {', '.join(missing)}, which is not installed. "
             f"Install it with:  pip install '{distribution}[{name}]'"
         )
-    return _import(name, point.value)
-
-
-def _load_attribute(name: str) -> Backend:
-    module, _, attribute = name.partition(":")
-    if not module or not attribute:
-        raise UnknownBackendError(
-            f"The backend {name!r} is neither a registered name nor 'module:attribute' "
-            f"(as in 'my_package.engine:backend')."
-        )
-    return _import(name, name)
+    return point
 
 
 def _import(name: str, target: str) -> Backend:

@@ -14,6 +14,8 @@
     ├── DataError                      (ValueError)    data that cannot be read or cut
     ├── GradientError                  (ValueError)    a loss nothing can be differentiated from
     ├── WeightsError                   (ValueError)    a weight file that does not fit the module
+    ├── RecordingError                 (ValueError)    a recorded run that cannot be read
+    ├── ScriptError                    (RuntimeError)  a script that was run for somebody failed
     └── NonFiniteError                 (ArithmeticError) a loss or gradient is NaN or infinite
 
 A message says what happened, what was expected, what was received, and what to do.
@@ -74,6 +76,14 @@ class GradientError(TbpttError, ValueError):
 
 class WeightsError(TbpttError, ValueError):
     """A weight file that does not fit the module."""
+
+
+class RecordingError(TbpttError, ValueError):
+    """A recorded run that cannot be read, or does not belong to what it is compared with."""
+
+
+class ScriptError(TbpttError, RuntimeError):
+    """A script that was run for somebody failed."""
 
 
 class NonFiniteError(TbpttError, ArithmeticError):

@@ -169,7 +169,7 @@ class FitLoop:
                     with trainer.profiled("window step"):
                         entering = stretch.entering(piece.span, hiddens)
                         outcome = self._optimization(window, entering, piece.origin, turn, optimizers)
-            hiddens = outcome.hiddens
+            trainer.hiddens = hiddens = outcome.hiddens
             place = Place(trainer.current_epoch, batch_idx, piece.number)
             step = trainer.step_to_log(steps_before)
             book.add(place, outcome.loss, outcome.logged, step, outcome.weight)

@@ -16,7 +16,7 @@ from tbptt.trainer.manual import Manual
 from tbptt.trainer.optimization import Clip, ClipAlgorithm, OptimizerHandle, checked_clip
 from tbptt.trainer.profiler import Profiler
 from tbptt.trainer.step import Step
-from tbptt.types import Tensor
+from tbptt.types import Tensor, Tree
 
 Item = TypeVar("Item")
 
@@ -39,6 +39,7 @@ class Running:
         self.logged_metrics: dict[str, float] = {}
         self.current_epoch = self.batch_idx = self.window_idx = self.global_step = 0
         self.num_windows = 0
+        self.hiddens: Tree = None
         self.num_training_batches: int | None = None
         self.num_evaluation_batches: int | None = None
         self.validation_every: int | None = None

@@ -11,7 +11,7 @@ from tbptt import schedules
 from tbptt.callbacks import Callback, ProgressBar
 from tbptt.errors import ConfigurationError, ModuleProtocolError
 from tbptt.loggers import as_loggers
-from tbptt.trainer import arguments, checkpoint
+from tbptt.trainer import arguments, checkpoint, everywhere
 from tbptt.trainer.arguments import limit, whole
 from tbptt.trainer.dispatch import Hooks
 from tbptt.trainer.optimization import ClipAlgorithm, checked_clip
@@ -67,6 +67,7 @@ class Trainer(Running):
     Attributes:
         callback_metrics: latest logged values and epoch means, by name, as floats.
         current_epoch, batch_idx, window_idx, global_step: the four counters; `global_step` counts optimizer steps.
+        hiddens: the state that left the last window of training, cut from its past.
         train_step: the window step of the last fit; ``train_step.compiled`` says how it runs and how often it was traced.
 
     >>> import numpy as np, tbptt
@@ -187,9 +188,7 @@ class Trainer(Running):
         self.log_every_n_steps = whole("log_every_n_steps", log_every_n_steps, 1)
         self.enable_model_summary = enable_model_summary
         self.device = arguments.device_name(accelerator, devices)
-        self.parameter_dtype = arguments.parameter_dtype(precision)
-        self.compute_dtype = arguments.COMPUTE_DTYPES.get(precision)  # type: ignore[arg-type]
-        self._precision = precision
+        self.set_precision(precision)
         self.deterministic = deterministic
         self.detect_anomaly = detect_anomaly
         self.profiler = as_profiler(profiler)
@@ -229,6 +228,8 @@ class Trainer(Running):
             NonFiniteError: if a loss becomes NaN or infinite.
         """
         arguments.refuse_in_call("fit", unknown)
+        for prepare in everywhere.before_fit:
+            prepare(self)
         Fitting(self, model, train_dataloaders, val_dataloaders, datamodule).run()
 
     def validate(
@@ -286,6 +287,16 @@ class Trainer(Running):
         """
         arguments.refuse_in_call("predict", unknown)
         return Evaluating(self, "predict", model, dataloaders, ckpt_path, datamodule).run()[1]
+
+    def set_precision(self, precision: str | int | None) -> None:
+        """Choose the precision of what runs next, as the argument of that name.
+
+        Raises:
+            ConfigurationError: for an unknown one.
+        """
+        self.parameter_dtype = arguments.parameter_dtype(precision)
+        self.compute_dtype = arguments.COMPUTE_DTYPES.get(precision)  # type: ignore[arg-type]
+        self._precision = precision
 
     def save_checkpoint(self, filepath: str | os.PathLike[str]) -> None:
         """Write weights, hyperparameters and counters of the model, to be read by ``load_from_checkpoint`` on either engine."""

@@ -1,0 +1,73 @@
+"""Runs a training script in a process of its own and writes what happens in it to where its standard output was.
+
+    python -m tbptt.comparison.child OPTIONS_AS_JSON SCRIPT ARGUMENTS...
+
+The script is changed in nothing; of each trainer it makes, the precision may be set, a `Recorder` is added, and loggers and
+checkpoints, which two processes would write into one place, are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import tbptt
+from tbptt.callbacks import ModelCheckpoint
+from tbptt.comparison.recorder import Recorder
+from tbptt.comparison.recording import Head, Writer
+from tbptt.errors import ConfigurationError
+from tbptt.nn.native import backend_of_model
+from tbptt.trainer import everywhere
+from tbptt.trainer.trainer import Trainer
+
+
+class _OfOneBackend(Recorder):
+    """Writes down runs on the backend that was asked for, and accepts no others."""
+
+    asked: str
+
+    def on_train_start(self, trainer: Trainer, module: Any) -> None:
+        found = backend_of_model(module).name
+        if found != self.asked:
+            raise ConfigurationError(
+                f"The script trains on {found}, although {self.asked} was asked for: it chooses an engine itself. Leave the choice "
+                f"to TBPTT_BACKEND."
+            )
+        super().on_train_start(trainer, module)
+
+
+def main(options: dict[str, Any], script: str, arguments: list[str]) -> None:
+    """Run the script."""
+    with os.fdopen(os.dup(1), "wb") as stream:
+        os.dup2(2, 1)  # what the script prints goes where errors go
+        sys.argv = [script, *arguments]
+        sys.path[0] = str(Path(script).resolve().parent)
+        tbptt.seed_everything(options["seed"])
+        if options["precision"] is not None:
+            tbptt.set_default_dtype(f"float{options['precision']}")
+        everywhere.before_fit.append(_preparation(stream, options, " ".join(sys.argv)))
+        runpy.run_path(script, run_name="__main__")
+
+
+def _preparation(stream: IO[bytes], options: dict[str, Any], script: str) -> Any:
+    elements, windows = options["elements"], options["windows"]
+    head = Head.of(tbptt.current_backend(), elements, windows, script)
+    recorder = _OfOneBackend(Writer(stream, head), windows, elements)
+    recorder.asked = head.backend
+
+    def prepare(trainer: Trainer) -> None:
+        if options["precision"] is not None:
+            trainer.set_precision(f"{options['precision']}-true")
+        trainer.loggers = []
+        trainer.callbacks = [each for each in trainer.callbacks if not isinstance(each, ModelCheckpoint | Recorder)]
+        trainer.callbacks.append(recorder)
+
+    return prepare
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]), sys.argv[2], sys.argv[3:])

@@ -1,0 +1,181 @@
+"""Two runs laid side by side, window by window as they come: how far apart they are, and where they part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import NamedTuple
+
+import numpy as np
+
+from tbptt.comparison.differences import Difference, differences
+from tbptt.comparison.moments import MOMENTS
+from tbptt.comparison.recording import Place, Record
+from tbptt.comparison.tolerances import Tolerance
+
+_IS_A_PARAMETER = ("start", "gradient", "clipping", "update")
+
+
+class Parting(NamedTuple):
+    """The first place where two runs are further apart than tolerated."""
+
+    place: Place
+    difference: Difference
+
+    def described(self, one: str, other: str, largest_before: float) -> str:
+        """In sentences, for people."""
+        place, difference = self
+        what = "parameter" if difference.moment in _IS_A_PARAMETER else "value"
+        head = f"{one} and {other} part in {place}, moment '{difference.moment}', {what} {difference.name}"
+        if difference.fault:
+            return f"{head}, which {difference.fault}."
+        element = f"element {list(difference.worst)}" if difference.worst else "its value"
+        before = f"{_windows(place.window)} before it" if place.window else "what came before it"
+        return (
+            f"{head}:\n"
+            f"  {element} is {difference.values[0]!r} on {one} and {difference.values[1]!r} on {other}: {difference.maximum:.2e} apart, "
+            f"{difference.relative:.1e}\n  of the array's largest element, {difference.ulp:,.0f} units in the last place; "
+            f"{difference.allowed:.1e} is tolerated.\n"
+            f"  In {before} the largest difference was {largest_before:.1e}."
+        )
+
+
+class Summary(NamedTuple):
+    """One moment, over all windows."""
+
+    moment: str
+    maximum: float
+    relative: float
+    ulp: float
+    growth: float | None
+    """By which factor the largest difference grows from window to window; None where there is nothing to tell it from."""
+    where: str
+    """The window and the array with the largest difference, relative to its scale."""
+
+
+@dataclass
+class Comparison:
+    """Takes two runs' records window by window.
+
+    >>> from tbptt.comparison import Comparison
+    >>> from tbptt.comparison.recording import Place, Record
+    >>> import numpy as np
+    >>> comparison = Comparison("one", "other")
+    >>> for value in (1.0, 1.5):
+    ...     comparison.add(Record(Place(0, 0, 0, 0, 1), {"loss": {"loss": np.array(1.0)}}),
+    ...                    Record(Place(0, 0, 0, 0, 1), {"loss": {"loss": np.array(value)}}))
+    >>> comparison.is_same
+    False
+
+    Args:
+        one, other: what the two are called.
+        tolerance: what counts as the same.
+    """
+
+    one: str
+    other: str
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    windows: int = 0
+    """Compared so far."""
+    parting: Parting | None = None
+    ended: str = ""
+    """Said where one run has fewer windows than the other."""
+    rows: list[tuple[int, Difference]] = field(default_factory=list)
+    """Every array of every window: number of the window, difference."""
+    losses: list[tuple[float, float]] = field(default_factory=list)
+    """Of every window."""
+    largest_before: float = 0.0
+    """Difference of any two elements before the runs part."""
+
+    def __post_init__(self) -> None:
+        self.tolerance.checked()
+
+    def add(self, first: Record, second: Record) -> None:
+        """Compare one window."""
+        for difference in differences(first, second, self.tolerance):
+            self.rows.append((first.place.window, difference))
+            if self.parting is None:
+                if difference.is_beyond:
+                    self.parting = Parting(first.place, difference)
+                else:
+                    self.largest_before = max(self.largest_before, difference.maximum)
+        if "loss" in first.moments and "loss" in second.moments:
+            one, other = (next(iter(record.moments["loss"].values())) for record in (first, second))
+            self.losses.append((float(one), float(other)))
+        self.windows += 1
+
+    def add_all(self, first: Iterable[Record], second: Iterable[Record]) -> None:
+        """Compare two runs from here to their ends."""
+        for one, other in zip_longest(first, second):
+            if one is None or other is None:
+                self.end(one_ended=one is None)
+                break
+            self.add(one, other)
+
+    def end(self, one_ended: bool) -> None:
+        """One of them has come to its end, and the other goes on."""
+        short, long = (self.one, self.other) if one_ended else (self.other, self.one)
+        self.ended = f"{short} ended after {_windows(self.windows)}, and {long} went on."
+
+    @property
+    def is_same(self) -> bool:
+        """Whether no difference was beyond the tolerated, and there was something to compare."""
+        return self.parting is None and not self.ended and self.windows > 0
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence or a few."""
+        if self.windows == 0:
+            return f"There was no window to compare. {self.ended}".rstrip()
+        if self.is_same:
+            largest = max((difference.maximum for _, difference in self.rows), default=0.0)
+            return (
+                f"{self.one} and {self.other} computed the same over {_windows(self.windows)}: the largest difference of any two "
+                f"elements was {largest:.1e}."
+            )
+        said = [self.parting.described(self.one, self.other, self.largest_before)] if self.parting else []
+        return "\n".join([*said, *([self.ended] if self.ended else [])])
+
+    def summaries(self) -> list[Summary]:
+        """A row for each moment that came."""
+        return [self._summary(moment) for moment in MOMENTS if any(row.moment == moment for _, row in self.rows)]
+
+    def curve(self, moment: str) -> dict[int, float]:
+        """Number of each window to its largest difference relative to scale, at a moment."""
+        curve: dict[int, float] = {}
+        for window, difference in self.rows:
+            if difference.moment == moment:
+                curve[window] = max(curve.get(window, 0.0), difference.relative)
+        return curve
+
+    def _summary(self, moment: str) -> Summary:
+        rows = [(window, difference) for window, difference in self.rows if difference.moment == moment]
+        window, worst = max(rows, key=lambda row: row[1].relative)
+        return Summary(
+            moment,
+            max(difference.maximum for _, difference in rows),
+            worst.relative,
+            max(difference.ulp for _, difference in rows),
+            growth(self.curve(moment)),
+            f"window {window}, {worst.name}" if worst.maximum else "",
+        )
+
+
+def growth(curve: dict[int, float]) -> float | None:
+    """The factor from window to window of the exponential that fits a curve best; None for fewer than three differences.
+
+    >>> from tbptt.comparison.comparison import growth
+    >>> round(growth({0: 1e-16, 1: 2e-16, 2: 4e-16, 3: 8e-16}), 6)
+    2.0
+    """
+    points = [(window, math.log(value)) for window, value in curve.items() if 0 < value < math.inf]
+    if len(points) < 3:
+        return None
+    windows, logs = np.array(points).T
+    return float(np.exp(np.polyfit(windows, logs, 1)[0]))
+
+
+def _windows(count: int) -> str:
+    return f"{count:,} window{'' if count == 1 else 's'}"

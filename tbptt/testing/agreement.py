@@ -1,0 +1,118 @@
+"""One training on several engines, and an assertion that it is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import tbptt
+from tbptt import backends, dtypes
+from tbptt.comparison import Comparison, EnoughWindows, Record, Recorder, Tolerance
+from tbptt.errors import ConfigurationError
+
+
+def assert_backends_agree(
+    build: Callable[[], Any],
+    data: Any,
+    steps: int | None = None,
+    rtol: float | None = None,
+    atol: float | None = None,
+    *,
+    backends: Sequence[str] | None = None,
+    seed: int = 0,
+    precision: str = "64-true",
+    **trainer: Any,
+) -> Comparison:
+    """Train the same thing on each engine, and compare data, states, losses, gradients and parameters of every window.
+
+    >>> import numpy as np, tbptt
+    >>> from tbptt import nn, optim
+    >>> from tbptt.testing import assert_backends_agree
+    >>> class Echo(tbptt.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.rnn = nn.GRU(1, 1)
+    ...     def training_step(self, batch, batch_idx, hiddens):
+    ...         outputs, hiddens = self.rnn(batch, hiddens)
+    ...         return nn.functional.mse_loss(outputs, batch), hiddens
+    ...     def configure_optimizers(self):
+    ...         return optim.Adam(self.parameters(), lr=1e-2)
+    >>> comparison = assert_backends_agree(Echo, [np.ones((4, 20, 1))], steps=6, truncated_bptt_steps=5)
+    >>> comparison.windows
+    6
+
+    Args:
+        build: makes the model, on the engine that is current; called once per engine, after the seed is set.
+        data: batches, as for `Trainer.fit`; or a function that gives them, for what can be gone through only once.
+        steps: windows to train on, through the data as often as it takes; None: through it once.
+        rtol, atol: tolerated are differences of ``atol + rtol · scale``, the scale of an array being its largest magnitude; None
+            for what rounding explains (`tbptt.comparison.Tolerance`).
+        backends: which engines; all installed if None. The first is what the others are compared with.
+        seed: of everything drawn.
+        precision: of the trainer; differences of ``"64-true"`` are rounding and nothing else.
+        trainer: further arguments of `Trainer`: ``truncated_bptt_steps``, ``state_carry``, ``gradient_clip_val``, ...
+
+    Returns:
+        The comparison with the last engine.
+
+    Raises:
+        AssertionError: naming the first difference: window, moment, parameter, worst element, both values.
+        ConfigurationError: if there are fewer than two engines, or the data can be gone through only once.
+    """
+    __tracebackhide__ = True
+    names = _names(backends)
+    if isinstance(data, Iterator):
+        raise ConfigurationError(
+            f"The data is a {type(data).__name__}, which is used up after one engine. Give a list, a stream, or a function that "
+            f"makes it."
+        )
+    first, *others = [(name, _records(name, build, data, steps, seed, precision, trainer)) for name in names]
+    comparison = Comparison(first[0], first[0])
+    for name, records in others:
+        comparison = Comparison(first[0], name, Tolerance(rtol, atol))
+        comparison.add_all(first[1], records)
+        assert comparison.is_same, comparison.verdict
+    return comparison
+
+
+def _names(asked: Sequence[str] | None) -> list[str]:
+    names = backends.installed() if asked is None else list(asked)
+    if len(names) < 2:
+        raise ConfigurationError(f"Two engines are needed to compare them; there is {', '.join(names) or 'none'}.")
+    for name in backends.in_order(names):
+        backends.load(name)
+    return names
+
+
+def _records(
+    name: str,
+    build: Callable[[], Any],
+    data: Any,
+    steps: int | None,
+    seed: int,
+    precision: str,
+    options: dict[str, Any],
+) -> list[Record]:
+    records: list[Record] = []
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    length = {"max_epochs": 1 if steps is None else None, "max_steps": -1 if steps is None else _NO_END}
+    with (
+        backends.use_backend(name),
+        dtypes.dtype_scope("float64" if precision == "64-true" else dtypes.default_dtype()),
+    ):
+        tbptt.seed_everything(seed)
+        model = build()
+        callbacks = [*_listed(options.get("callbacks")), Recorder(records.append, steps)]
+        trainer = tbptt.Trainer(**{**length, **quiet, "precision": precision, **options, "callbacks": callbacks})
+        with suppress(EnoughWindows):
+            trainer.fit(model, data() if callable(data) else data)
+    return records
+
+
+_NO_END = 2**62
+"""More optimizer steps than come: the recorder ends the run."""
+
+
+def _listed(callbacks: Any) -> Iterable[Any]:
+    return callbacks if isinstance(callbacks, list | tuple) else () if callbacks is None else (callbacks,)
