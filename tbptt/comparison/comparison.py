@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from itertools import zip_longest
+from dataclasses import dataclass, field, replace
+from itertools import groupby, zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from tbptt.comparison.differences import Difference, differences
 from tbptt.comparison.moments import MOMENTS
 from tbptt.comparison.recording import Place, Record
 from tbptt.comparison.tolerances import Tolerance
+from tbptt.types import Array
 
+_ROUNDING = "  Rounding alone parts two runs of this precision in the end: 64 bits tell a difference from rounding."
 _IS_A_PARAMETER = ("start", "gradient", "clipping", "update")
 
 
@@ -23,23 +25,29 @@ class Parting(NamedTuple):
 
     place: Place
     difference: Difference
+    others: int = 0
+    """Further arrays that are beyond the tolerated at the same moment."""
 
     def described(self, one: str, other: str, largest_before: float) -> str:
         """In sentences, for people."""
-        place, difference = self
+        place, difference, others = self
         what = "parameter" if difference.moment in _IS_A_PARAMETER else "value"
         head = f"{one} and {other} part in {place}, moment '{difference.moment}', {what} {difference.name}"
         if difference.fault:
             return f"{head}, which {difference.fault}."
         element = f"element {list(difference.worst)}" if difference.worst else "its value"
         before = f"{_windows(place.window)} before it" if place.window else "what came before it"
-        return (
-            f"{head}:\n"
-            f"  {element} is {difference.values[0]!r} on {one} and {difference.values[1]!r} on {other}: {difference.maximum:.2e} apart, "
-            f"{difference.relative:.1e}\n  of the array's largest element, {difference.ulp:,.0f} units in the last place; "
-            f"{difference.allowed:.1e} is tolerated.\n"
-            f"  In {before} the largest difference was {largest_before:.1e}."
+        here, there = difference.values
+        apart = f"{difference.maximum:.2e} apart, {difference.relative:.1e} of the array's largest element"
+        lines = (
+            f"{head}:",
+            f"  {element} is {here!r} on {one} and {there!r} on {other},",
+            f"  {apart}, {counted(difference.ulp)} ulp; {difference.allowed:.1e} is tolerated.",
+            f"  So {'are' if others > 1 else 'is'} {others} more at the same moment." if others else "",
+            f"  In {before} the largest difference was {largest_before:.1e}.",
+            _ROUNDING if difference.dtype != "float64" and difference.dtype.startswith("float") else "",
         )
+        return "\n".join(line for line in lines if line)
 
 
 class Summary(NamedTuple):
@@ -91,20 +99,37 @@ class Comparison:
 
     def __post_init__(self) -> None:
         self.tolerance.checked()
+        self._left: tuple[dict[str, Array], dict[str, Array]] = {}, {}
+        """Parameters as either run left them last."""
 
     def add(self, first: Record, second: Record) -> None:
         """Compare one window."""
-        for difference in differences(first, second, self.tolerance):
-            self.rows.append((first.place.window, difference))
+        first, second = self._with_starts(first, second)
+        for _, group in groupby(differences(first, second, self.tolerance), lambda difference: difference.moment):
+            found = list(group)
+            self.rows += [(first.place.window, difference) for difference in found]
             if self.parting is None:
-                if difference.is_beyond:
-                    self.parting = Parting(first.place, difference)
+                beyond = [difference for difference in found if difference.is_beyond]
+                if beyond:
+                    self.parting = Parting(first.place, beyond[0], len(beyond) - 1)
                 else:
-                    self.largest_before = max(self.largest_before, difference.maximum)
+                    self.largest_before = max(self.largest_before, *(difference.maximum for difference in found))
         if "loss" in first.moments and "loss" in second.moments:
             one, other = (next(iter(record.moments["loss"].values())) for record in (first, second))
             self.losses.append((float(one), float(other)))
         self.windows += 1
+
+    def _with_starts(self, first: Record, second: Record) -> tuple[Record, Record]:
+        """The records, where only one says that a parameter was changed between windows with what it still is in the other."""
+        starts = [record.moments.get("start", {}) for record in (first, second)]
+        names = dict.fromkeys([*starts[0], *starts[1]])
+        filled = []
+        for record, start, left in zip((first, second), starts, self._left, strict=True):
+            start = {name: start.get(name, left.get(name)) for name in names}
+            here = {name: array for name, array in start.items() if array is not None}
+            filled.append(replace(record, moments={**record.moments, "start": here}))
+            left |= here | record.moments.get("update", {})
+        return filled[0], filled[1]
 
     def add_all(self, first: Iterable[Record], second: Iterable[Record]) -> None:
         """Compare two runs from here to their ends."""
@@ -175,6 +200,11 @@ def growth(curve: dict[int, float]) -> float | None:
         return None
     windows, logs = np.array(points).T
     return float(np.exp(np.polyfit(windows, logs, 1)[0]))
+
+
+def counted(ulp: float) -> str:
+    """Units of the last place, readable."""
+    return f"{ulp:,.0f}" if ulp < 1e7 else f"{ulp:.1e}"
 
 
 def _windows(count: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MOMENTS: dict[str, str] = {
-    "start": "parameters and buffers before the first window",
+    "start": "parameters and buffers before the first window; later, where they are not what the window before left",
     "data": "the window as the data brought it",
     "forward": "the state that leaves the window, and values logged in it",
     "loss": "the window's loss",

@@ -85,16 +85,18 @@ class Recorder(Callback):
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._names: dict[int, str] = {}
         self._steps = 0
+        self._left: dict[str, Array] = {}
+        """Parameters and buffers as the last window left them."""
 
     def on_train_start(self, trainer: Trainer, module: Any) -> None:
         """Write down what training starts from."""
         self._begin(module)
         self._names = {id(value): name for name, value in named_tensors_of(module)}
-        self._moments, self._shapes, self._steps = {}, {}, 0
-        self._note("start", dict(named_tensors_of(module)))
+        self._moments, self._shapes, self._steps, self._left = {}, {}, 0, {}
 
     def on_window_start(self, trainer: Trainer, module: Any, window: Tree, window_idx: int) -> None:
-        """Write down its data."""
+        """Write down its data, and what somebody has changed since the window before."""
+        self._note("start", {name: value for name, value in named_tensors_of(module) if self._has_changed(name, value)})
         self._note("data", _named(window, "batch"))
 
     def on_before_optimizer_step(
@@ -111,9 +113,10 @@ class Recorder(Callback):
         logged = {name: value for name, value in outputs.items() if name != "loss"}
         self._note("forward", _named(trainer.hiddens, "state") | _named(logged, "logged"))
         self._note("loss", {"loss": outputs["loss"]})
+        left = {name: _copy(value) for name, value in named_tensors_of(module)}
         if trainer.global_step != self._steps:
-            self._note("update", dict(named_tensors_of(module)))
-        self._steps = trainer.global_step
+            self._note("update", left)
+        self._steps, self._left = trainer.global_step, left
         place = Place(self._count, trainer.current_epoch, trainer.batch_idx, window_idx, self._steps, self._fit)
         assert self._write is not None
         in_order = {moment: self._moments[moment] for moment in MOMENTS if moment in self._moments}
@@ -151,6 +154,10 @@ class Recorder(Callback):
             file, None if goes_on else Head.of(backend_of_model(module), self._elements, self._windows)
         )
 
+    def _has_changed(self, name: str, value: Any) -> bool:
+        left = self._left.get(name)
+        return left is None or not np.array_equal(left, ops.to_numpy(value), equal_nan=left.dtype.kind == "f")
+
     def _gradients(self, optimizer: OptimizerHandle) -> dict[str, Any]:
         parameters = [
             (self._names.get(id(value), f"parameter {n}"), value) for n, value in enumerate(optimizer.parameters)
@@ -161,7 +168,7 @@ class Recorder(Callback):
     def _note(self, moment: str, values: dict[str, Any]) -> None:
         entries = self._moments.setdefault(moment, {})
         for name, value in values.items():
-            array = np.array(ops.to_numpy(value) if ops.is_tensor(value) else value)  # a copy: updates write in place
+            array = value if isinstance(value, np.ndarray) else _copy(value)
             if array.dtype.kind not in "fiub":
                 continue
             entries[name] = thinned(array, self._elements)
@@ -169,6 +176,10 @@ class Recorder(Callback):
                 self._shapes[f"{moment}/{name}"] = array.shape
         if not entries:
             del self._moments[moment]
+
+
+def _copy(value: Any) -> Array:
+    return np.array(ops.to_numpy(value) if ops.is_tensor(value) else value)  # an update writes in place
 
 
 def _named(values: Tree, root: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tbptt.comparison.comparison import Comparison
+from tbptt.comparison.comparison import Comparison, counted
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +30,7 @@ def table(comparison: Comparison) -> Table:
             row.moment,
             f"{row.maximum:.1e}" if row.maximum else "0",
             f"{row.relative:.1e}" if row.relative else "0",
-            f"{row.ulp:,.0f}" if row.ulp < 1e7 else f"{row.ulp:.1e}",
+            counted(row.ulp),
             growth,
             row.where,
             style="bold red" if row.moment == parted_at else None,
