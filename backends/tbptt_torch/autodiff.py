@@ -41,10 +41,11 @@ class _Tape:
         output_gradients: list[torch.Tensor | None],
         retain: bool | None = None,
     ) -> list[torch.Tensor | None] | None:
-        recorded = [i for i, target in enumerate(targets) if target.requires_grad]
+        edges = {id(tensor): edge for tensor, edge in self._watched}
+        recorded = [i for i, target in enumerate(targets) if target.requires_grad or id(target) in edges]
         if not recorded:
             return None
-        edges = {id(tensor): edge for tensor, edge in self._watched}
+        outputs: list[Any] = [edges.get(id(targets[i]), targets[i]) for i in recorded]
         asked = [
             i for i, source in enumerate(sources) if id(source) in edges or getattr(source, "requires_grad", False)
         ]
@@ -54,7 +55,7 @@ class _Tape:
             return answers
         try:
             found = torch.autograd.grad(
-                [targets[i] for i in recorded],
+                outputs,
                 inputs,
                 [_cotangent(targets[i], output_gradients[i]) for i in recorded],
                 retain_graph=self._persistent if retain is None else retain,
@@ -73,8 +74,8 @@ class _Tape:
 
 
 def _cotangent(target: torch.Tensor, given: torch.Tensor | None) -> torch.Tensor | None:
-    # torch fills in a one for scalars by itself; for other shapes the promise is: the gradient of the sum
-    return torch.ones_like(target) if given is None and target.ndim else given
+    # torch fills in a one for scalars by itself, but not for a watched target; for other shapes the promise is the sum's gradient
+    return torch.ones_like(target) if given is None and (target.ndim or not target.requires_grad) else given
 
 
 def tape(persistent: bool = False) -> _Tape:

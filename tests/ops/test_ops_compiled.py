@@ -1,4 +1,4 @@
-"""Every function answers the same while it is traced: by `tf.function`, with XLA, and by `torch.compile`."""
+"""Every function of `tbptt.ops` answers as NumPy: as it is, and traced by `tf.function`, with XLA, and by `torch.compile`."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import torch
-from ops_calls import Call
-from ops_table import TABLE
-from test_ops_numpy import check, to_tensors
 
 import tbptt.backends
 from tbptt import ops
+from tbptt.protocols import Backend
+from tbptt.testing.conformance.tensor_calls import Call
+from tbptt.testing.conformance.tensor_checks import check, to_tensors
+from tbptt.testing.conformance.tensor_table import TABLE
 
 # values leave the graph, or never were in one
 NOT_TRACED = {
-    "assign": "an effect: test_ops_parameters",
+    "assign": "an effect: tbptt.testing.conformance.tensor_parameters",
     "convert_parameter": "makes a variable, which a graph does not",
     "dtype": "answers without a tensor",
     "empty": "no values to compare",
@@ -52,9 +53,9 @@ def sample(name: str) -> list[Call]:
 
 def run(engine: str, names: list[str], compiled: Callable[..., Any]) -> None:
     """Call all of them in one compiled function; arrays, and lists of arrays, come in as its inputs."""
-    with tbptt.backends.use_backend(engine):
+    with tbptt.backends.use_backend(engine) as backend:
         calls = [(name, call) for name in names for call in sample(name)]
-        given = [list(map(to_tensors, call.arguments)) for _, call in calls]
+        given = [[to_tensors(backend, x) for x in call.arguments] for _, call in calls]
         constants = [
             [old if new is old else None for old, new in zip(call.arguments, arguments, strict=True)]
             for (_, call), arguments in zip(calls, given, strict=True)
@@ -73,13 +74,17 @@ def run(engine: str, names: list[str], compiled: Callable[..., Any]) -> None:
 
         for (name, call), answer in zip(calls, compiled(body)(inputs), strict=True):
             try:
-                check(answer, call)
+                check(backend, answer, call)
             except AssertionError as error:
                 error.add_note(f"{name}({call.arguments}, {call.options})")
                 raise
 
 
 TRACED = sorted(set(TABLE) - set(NOT_TRACED))
+
+
+def test_every_function_answers_as_numpy_run_as_it_is(backend: Backend) -> None:
+    run(backend.name, sorted(TABLE), lambda body: body)
 
 
 def test_every_function_is_traced_and_answers_as_numpy() -> None:

@@ -1,4 +1,4 @@
-"""`take` as an embedding: repeated rows are summed, the gradient is dense, a wrong index is told."""
+"""`take` as an embedding under the engines' own gradients and compilers, and what it says of a wrong index."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a comparison with NumPy is made of, and the usual ways to make many of them.
 
 A `Call` holds the arguments (NumPy arrays are handed over as tensors), and what NumPy answers. The dtype of an answer
-is a rule written out here, not read from the library: "same" as the argument, "real", "accumulate", or a name.
+is a rule written out here, not read from the library: "same" as the argument, "real", "accumulate", or a name;
+"default" is the default float dtype at the time of the call.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+DEFAULT = "default"
 DTYPES = {"f": ("float32", "float64"), "i": ("int32", "int64"), "b": ("bool",)}
 SHAPES = ((), (5,), (3, 4), (2, 3, 4), (0,), (2, 0, 3))
 PAIRS = (((), ()), ((4,), (4,)), ((3, 1), (4,)), ((2, 1, 4), (3, 1)), ((2, 3), ()), ((0,), (1,)), ((2, 0), (2, 1)))
@@ -21,6 +23,8 @@ PRODUCT = 9.0  # the largest product of two drawn numbers: what the rounding of 
 
 
 class Call(NamedTuple):
+    """One call and NumPy's answer to it."""
+
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     expected: Any
@@ -40,9 +44,9 @@ def draw(shape: tuple[int, ...], dtype: str, domain: str = "any") -> np.ndarray:
         low = {"any": -6, "signless": 0, "positive": 1, "above": 1, "unit": 0, "open": 0}[domain]
         high = {"any": 7, "signless": 7, "positive": 7, "above": 7, "unit": 2, "open": 1}[domain]
         return np.asarray(generator.integers(low, high, shape), dtype)
-    low = {"any": -3.0, "signless": 0.0, "positive": 0.1, "above": 1.0, "unit": -1.0, "open": -0.98}[domain]
-    high = {"any": 3.0, "signless": 5.0, "positive": 5.0, "above": 5.0, "unit": 1.0, "open": 0.98}[domain]
-    return np.asarray(generator.uniform(low, high, shape), dtype)
+    bottom = {"any": -3.0, "signless": 0.0, "positive": 0.1, "above": 1.0, "unit": -1.0, "open": -0.98}[domain]
+    top = {"any": 3.0, "signless": 5.0, "positive": 5.0, "above": 5.0, "unit": 1.0, "open": 0.98}[domain]
+    return np.asarray(generator.uniform(bottom, top, shape), dtype)
 
 
 def outcome(rule: str, dtype: str) -> str:
@@ -50,7 +54,7 @@ def outcome(rule: str, dtype: str) -> str:
     if rule == "same":
         return dtype
     if rule == "real":
-        return dtype if dtype.startswith("float") else "float32"
+        return dtype if dtype.startswith("float") else DEFAULT
     if rule == "accumulate":
         return dtype if dtype.startswith("float") else "int64"
     return rule
@@ -59,6 +63,8 @@ def outcome(rule: str, dtype: str) -> str:
 def unary(
     oracle: Any, kinds: str = "fi", rule: str = "real", domain: str = "any", special: tuple[float, ...] = ()
 ) -> Entry:
+    """A function of one array: every dtype of these kinds, every shape, and special values of floats."""
+
     def calls() -> Iterator[Call]:
         for dtype in itertools.chain(*(DTYPES[kind] for kind in kinds)):
             for shape in SHAPES:
@@ -72,6 +78,8 @@ def unary(
 
 
 def binary(oracle: Any, kinds: str = "fi", rule: str = "same", domain: str = "any", second: str = "") -> Entry:
+    """A function of two arrays that broadcast."""
+
     def calls() -> Iterator[Call]:
         for dtype in itertools.chain(*(DTYPES[kind] for kind in kinds)):
             for shape1, shape2 in PAIRS:
@@ -82,6 +90,8 @@ def binary(oracle: Any, kinds: str = "fi", rule: str = "same", domain: str = "an
 
 
 def reduction(oracle: Any, kinds: str = "fi", rule: str = "same", empty: bool = True, **fixed: Any) -> Entry:
+    """A function that takes `axis` (a number, a tuple or None) and `keepdims`."""
+
     def calls() -> Iterator[Call]:
         for dtype in itertools.chain(*(DTYPES[kind] for kind in kinds)):
             for shape, keepdims in itertools.product(((), (5,), (3, 4), (2, 3, 4)), (False, True)):
@@ -99,6 +109,8 @@ def reduction(oracle: Any, kinds: str = "fi", rule: str = "same", empty: bool = 
 
 
 def place(oracle: Any) -> Entry:
+    """A function that answers with a place along an axis."""
+
     def calls() -> Iterator[Call]:
         for dtype in ("float32", "float64", "int32", "int64", "bool"):
             for shape, keepdims in itertools.product(((5,), (3, 4), (2, 3, 4)), (False, True)):
@@ -111,6 +123,8 @@ def place(oracle: Any) -> Entry:
 
 
 def along(oracle: Any, kinds: str = "f", rule: str = "real", name: str = "axis", empty: bool = True) -> Entry:
+    """A function along one axis, which keeps the shape."""
+
     def calls() -> Iterator[Call]:
         for dtype in itertools.chain(*(DTYPES[kind] for kind in kinds)):
             for shape in ((5,), (3, 4), (2, 3, 4)) + ((0,), (2, 0)) * empty:
@@ -135,4 +149,5 @@ def shaped(oracle: Any, *cases: tuple[Any, ...], kinds: str = "fib", rule: str =
 
 
 def given(*calls: tuple[tuple[Any, ...], dict[str, Any], Any, Any]) -> Entry:
+    """These calls."""
     return lambda: [Call(*call) for call in calls]

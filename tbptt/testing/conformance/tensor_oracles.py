@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from ops_calls import PAIRS, PRODUCT, SHAPES, Call, Entry, binary, draw, unary
 
+from tbptt.testing.conformance.tensor_calls import DEFAULT, PAIRS, PRODUCT, SHAPES, Call, Entry, binary, draw, unary
+
+numpy: Any = np  # whose types do not follow unpacked arguments
 erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
@@ -42,7 +44,7 @@ def softmax(x: Any, axis: int) -> Any:
 
 
 def variance(x: Any, axis: Any, keepdims: bool = False, correction: float = 0.0) -> Any:
-    return np.var(np.asarray(x, np.float64), axis=axis, keepdims=keepdims, ddof=correction)  # type: ignore[call-overload]
+    return np.var(np.asarray(x, np.float64), axis=axis, keepdims=keepdims, ddof=correction)
 
 
 def mean(x: Any, axis: Any, keepdims: bool = False) -> Any:
@@ -54,7 +56,7 @@ def running(oracle: Any, first: int) -> Any:
         axis = 0 if axis is None else axis
         result = oracle(x, axis=axis, dtype=x.dtype if x.dtype.kind == "f" else np.int64)
         edge = [(int(include_initial and one == axis % x.ndim), 0) for one in range(x.ndim)]
-        return np.pad(result, edge, constant_values=first)
+        return numpy.pad(result, edge, constant_values=first)
 
     return run
 
@@ -96,7 +98,7 @@ def floored(oracle: Any) -> Entry:
 
 def fillings() -> Iterator[Call]:
     for shape in (3, (), (2, 3), (0, 2)):
-        for value, name in ((1.5, "float32"), (2, "int64"), (True, "bool")):
+        for value, name in ((1.5, DEFAULT), (2, "int64"), (True, "bool")):
             yield Call((shape, value), {}, np.full(shape, value), name)
         yield Call((shape, 2), {"dtype": "float64"}, np.full(shape, 2.0), "float64")
 
@@ -104,7 +106,7 @@ def fillings() -> Iterator[Call]:
 def constants(oracle: Any) -> Entry:
     def calls() -> Iterator[Call]:
         for shape in (3, (), (2, 3), (0, 2)):
-            yield Call((shape,), {}, oracle(shape), "float32")
+            yield Call((shape,), {}, oracle(shape), DEFAULT)
             for dtype in ("float64", "int32", "int64", "bool"):
                 yield Call((shape,), {"dtype": dtype}, oracle(shape, dtype), dtype)
 
@@ -203,7 +205,7 @@ def contractions() -> Iterator[Call]:
             {2: (3, 4, 5), 1: (4, 2), 0: (2,), ((1, 2), (0, 1)): (3, 4), ((0,), (2,)): (3, 1, 2)}.get(axes, (2, 4)),
             dtype,
         )
-        yield Call((x1, x2), {"axes": axes}, np.tensordot(x1, x2, axes=axes), dtype, PRODUCT)
+        yield Call((x1, x2), {"axes": axes}, numpy.tensordot(x1, x2, axes=axes), dtype, PRODUCT)
 
 
 def einsums() -> Iterator[Call]:
@@ -234,7 +236,7 @@ def clippings() -> Iterator[Call]:
         low, high = np.array(-1, dtype), np.array(2, dtype)
         for arguments in ((-1, 2), (-1,), (None, 2), (low, high), (None, high), (low,), (low, 2)):
             bounds = [None if bound is None else np.asarray(bound, dtype) for bound in (*arguments, None)][:2]
-            yield Call((x, *arguments), {}, np.clip(x, *bounds), dtype)
+            yield Call((x, *arguments), {}, numpy.clip(x, *bounds), dtype)
     x = draw((3, 4), "float64")
     yield Call((x, draw((4,), "float64"), 1.0), {}, np.clip(x, draw((4,), "float64"), 1.0), "float64")
 
@@ -242,7 +244,7 @@ def clippings() -> Iterator[Call]:
 def hots() -> Iterator[Call]:
     for kind, indices in itertools.product(("int32", "int64"), (1, [0, 2, 1], [[0], [3]], [])):
         x = np.array(indices, kind)
-        yield Call((x, 3), {}, np.eye(4, 3)[x.astype(int)], "float32")  # class 3 of 3 is out of range: zeros
+        yield Call((x, 3), {}, np.eye(4, 3)[x.astype(int)], DEFAULT)  # class 3 of 3 is out of range: zeros
         yield Call((x, 3), {"dtype": "bool"}, np.eye(4, 3)[x.astype(int)] > 0, "bool")
 
 
@@ -253,7 +255,8 @@ def joined(oracle: Any, joins: bool) -> Entry:
             for axis in (0, 1, -1, *((None,) if joins else (2,))):
                 yield Call(([x, y],), {"axis": axis}, oracle([x, y], axis=axis), dtype)
             yield Call(((x[:0], y[:0]),), {}, oracle([x[:0], y[:0]]), dtype)
-        yield Call(([x.astype("int32"), y.astype("float32")],), {}, oracle([x, y]).astype("float32"), "float32")
+        for name in ("float32", "float64"):
+            yield Call(([x.astype("int32"), y.astype(name)],), {}, oracle([x, y]).astype(name), name)
 
     return calls
 
@@ -276,21 +279,21 @@ def ranges() -> Iterator[Call]:
     for arguments in ((5,), (0,), (2, 7), (2, 9, 3), (5, 0, -2), (3, 1)):
         yield Call(arguments, {}, np.arange(*arguments), "int64")
         yield Call(arguments, {"dtype": "float64"}, np.arange(*arguments, dtype="float64"), "float64")
-    yield Call((0.0, 1.0, 0.25), {}, np.arange(0.0, 1.0, 0.25), "float32")
+    yield Call((0.0, 1.0, 0.25), {}, np.arange(0.0, 1.0, 0.25), DEFAULT)
 
 
 def lines() -> Iterator[Call]:
     for arguments, options in itertools.product(
         ((0, 1, 5), (-2.0, 3.0, 7), (1, 1, 0), (0, 1, 1)), ({}, {"endpoint": False})
     ):
-        yield Call(arguments, options, np.linspace(*arguments, **options), "float32")
-        yield Call(arguments, {**options, "dtype": "float64"}, np.linspace(*arguments, **options), "float64")
+        yield Call(arguments, options, numpy.linspace(*arguments, **options), DEFAULT)
+        yield Call(arguments, {**options, "dtype": "float64"}, numpy.linspace(*arguments, **options), "float64")
 
 
 def identities() -> Iterator[Call]:
     for arguments, k in itertools.product(((3,), (2, 4), (0, 2)), (0, 1, -1)):
-        yield Call(arguments, {"k": k}, np.eye(*arguments, k=k), "float32")
-        yield Call(arguments, {"k": k, "dtype": "int64"}, np.eye(*arguments, k=k), "int64")
+        yield Call(arguments, {"k": k}, numpy.eye(*arguments, k=k), DEFAULT)
+        yield Call(arguments, {"k": k, "dtype": "int64"}, numpy.eye(*arguments, k=k), "int64")
 
 
 def arrays() -> Iterator[Call]:
@@ -299,11 +302,11 @@ def arrays() -> Iterator[Call]:
         yield Call((x,), {}, x, dtype)
         yield Call((x,), {"dtype": "float64", "copy": True}, x.astype("float64"), "float64")
     for value, name in (
-        (1.5, "float32"),
+        (1.5, DEFAULT),
         (2, "int64"),
         (True, "bool"),
         ([[1, 2], [3, 4]], "int64"),
-        ([1, 2.5], "float32"),
+        ([1, 2.5], DEFAULT),
     ):
         yield Call((value,), {}, np.asarray(value), name)
     yield Call(([draw((3,), "float64"), draw((3,), "float64")],), {}, np.stack([draw((3,), "float64")] * 2), "float64")
