@@ -38,7 +38,7 @@ def main(batches: int = 20, rows: int = 16, steps: int = 200) -> list[float]:
                 loss = nn.functional.mse_loss(prediction, window[1])
             optimizer.apply(tape.gradient(loss, model.parameters()))
             state = tbptt.detach(state)
-            losses.append(float(loss))
+            losses.append(float(tbptt.detach(loss)))
         means.append(sum(losses) / len(losses))
         print(f"batch {batch:3d}  loss {means[-1]:.6f}")
     return means

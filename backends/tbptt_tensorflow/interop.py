@@ -1,4 +1,4 @@
-"""Native `keras.layers.Layer` (models too) and `tf.Module` objects as children of ours."""
+"""Native `keras.layers.Layer` (models too) and `tf.Module` objects as children of ours, and ours as native ones."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from tbptt.errors import DataError, ModuleProtocolError
+from tbptt.protocols.interop import Program
 from tbptt.types import Array, DType
-from tbptt_tensorflow import native_optimizers
+from tbptt_tensorflow import exporting, native_optimizers, views
 from tbptt_tensorflow.devices import device_of
 
 
@@ -140,6 +141,16 @@ def random_state() -> Any:
 
 def set_random_state(state: Any) -> None:
     """Nothing to set."""
+
+
+def view(module: Any) -> views.View:
+    """A `tf.Module` around a module of ours."""
+    return views.View(module)
+
+
+def export(program: Program, path: str, format: str) -> None:
+    """Write a program as a SavedModel, which is the only `format`."""
+    exporting.export(views.View(program.module), program, path, format)
 
 
 def _is_built(module: Any) -> bool:

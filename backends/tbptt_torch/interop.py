@@ -1,4 +1,4 @@
-"""Native `torch.nn.Module` objects as children of ours."""
+"""Native `torch.nn.Module` objects as children of ours, and ours as native ones."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from tbptt.errors import ModuleProtocolError
+from tbptt.protocols.interop import Program
 from tbptt.types import Array, DType
-from tbptt_torch import native_optimizers
+from tbptt_torch import exporting, native_optimizers, views
 from tbptt_torch.tensors._promotion import native
 
 
@@ -129,3 +130,13 @@ def set_random_state(state: Any) -> None:
     torch.set_rng_state(processor)
     if cards:
         torch.cuda.set_rng_state_all(cards)
+
+
+def view(module: Any) -> views.View:
+    """A `torch.nn.Module` around a module of ours."""
+    return views.View(module)
+
+
+def export(program: Program, path: str, format: str) -> None:
+    """Write a program as ``"pt2"`` (`torch.export`) or ``"onnx"``."""
+    exporting.export(views.View(program.module), program, path, format)

@@ -40,6 +40,11 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--atol", type=float, help="tolerated besides (defaults: what rounding explains in that dtype)")
     parser.add_argument("--elements", type=_count, metavar="N", help="of each array compare at most N elements")
     parser.add_argument(
+        "--lockstep",
+        action="store_true",
+        help="begin every window from the first run's parameters and state, so that rounding cannot grow over windows",
+    )
+    parser.add_argument(
         "--record", type=Path, metavar="FILE", help="keep the first engine's run, to compare with later"
     )
     parser.add_argument("--against", type=Path, metavar="FILE", help="compare with a run that was kept")
@@ -59,7 +64,11 @@ def run(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         golden = _golden(options.against, stack) if options.against else None
         settings = _settings(options, golden)
-        scripts = [stack.enter_context(_script(options, name, settings, len(names))) for name in names]
+        follow = [options.lockstep and (golden is not None or number > 0) for number in range(len(names))]
+        scripts = [
+            stack.enter_context(_script(options, name, settings._replace(follows=follows), len(names)))
+            for name, follows in zip(names, follow, strict=True)
+        ]
         heads = [*([golden.head] if golden else []), *(script.head for script in scripts)]
         for head in heads:
             console.print(f"{head}", highlight=False)
@@ -68,7 +77,19 @@ def run(options: argparse.Namespace) -> int:
         sources: list[Iterable[Record]] = [*([golden] if golden else []), *scripts]
         keep = _keeper(options.record, heads[0], stack) if options.record else lambda record: None
         with _progress(settings.windows, comparisons) as count:
-            side_by_side(sources, comparisons, settings.windows, lambda record: (keep(record), count(record)))
+
+            def each(record: Record) -> None:
+                keep(record)
+                count(record)
+                for script in scripts:
+                    script.send(record)
+
+            windows = side_by_side(sources, comparisons, settings.windows, each)
+    if not windows:
+        raise ConfigurationError(
+            f"{options.script} trained no window with tbptt.Trainer.fit, so there is nothing to compare. Loops of one's own are "
+            f"compared with tbptt.testing.assert_backends_agree or by hand."
+        )
     return _say(console, comparisons, heads, options)
 
 
@@ -83,11 +104,6 @@ def _say(console: Any, comparisons: list[Comparison], heads: list[Head], options
                 console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
     if options.record:
         console.print(f"wrote {options.record}", highlight=False, markup=False, soft_wrap=True)
-    if any(comparison.windows == 0 for comparison in comparisons):
-        raise ConfigurationError(
-            f"{options.script} trained no window with tbptt.Trainer.fit, so there is nothing to compare. Loops of one's own are "
-            f"compared with tbptt.testing.assert_backends_agree or by hand."
-        )
     return SAME if all(comparison.is_same for comparison in comparisons) else DIFFERENT
 
 
@@ -124,6 +140,10 @@ def _settings(options: argparse.Namespace, golden: Reader | None) -> Settings:
             )
         windows = golden.head.windows if windows is None else windows
         elements = golden.head.elements
+    if options.lockstep and elements is not None:
+        raise ConfigurationError(
+            "--lockstep hands whole parameters over and cannot be had with a part of the elements."
+        )
     return Settings(options.seed, options.precision, windows, elements)
 
 

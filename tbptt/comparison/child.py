@@ -2,8 +2,9 @@
 
     python -m tbptt.comparison.child OPTIONS_AS_JSON SCRIPT ARGUMENTS...
 
-The script is changed in nothing; of each trainer it makes, the precision may be set, a `Recorder` is added, and loggers and
-checkpoints, which two processes would write into one place, are left out.
+A run that is to follow another one reads that one's windows from its standard input. The script is changed in nothing; of each
+trainer it makes, the precision may be set, a `Recorder` is added, and loggers and checkpoints, which two processes would write into
+one place, are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import IO, Any
 import tbptt
 from tbptt.callbacks import ModelCheckpoint
 from tbptt.comparison.recorder import Recorder
-from tbptt.comparison.recording import Head, Writer
+from tbptt.comparison.recording import Head, Reader, Writer
 from tbptt.errors import ConfigurationError
 from tbptt.nn.native import backend_of_model
 from tbptt.trainer import everywhere
@@ -56,7 +57,8 @@ def main(options: dict[str, Any], script: str, arguments: list[str]) -> None:
 def _preparation(stream: IO[bytes], options: dict[str, Any], script: str) -> Any:
     elements, windows = options["elements"], options["windows"]
     head = Head.of(tbptt.current_backend(), elements, windows, script)
-    recorder = _OfOneBackend(Writer(stream, head), windows, elements)
+    follow = Reader(os.fdopen(os.dup(0), "rb"), "the run to follow", head) if options["follows"] else None
+    recorder = _OfOneBackend(Writer(stream, head), windows, elements, follow)
     recorder.asked = head.backend
 
     def prepare(trainer: Trainer) -> None:

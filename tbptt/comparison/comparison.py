@@ -125,8 +125,7 @@ class Comparison:
         names = dict.fromkeys([*starts[0], *starts[1]])
         filled = []
         for record, start, left in zip((first, second), starts, self._left, strict=True):
-            start = {name: start.get(name, left.get(name)) for name in names}
-            here = {name: array for name, array in start.items() if array is not None}
+            here = {name: array for name in names if (array := start.get(name, left.get(name))) is not None}
             filled.append(replace(record, moments={**record.moments, "start": here}))
             left |= here | record.moments.get("update", {})
         return filled[0], filled[1]

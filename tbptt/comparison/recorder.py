@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tbptt import ops, tree
+from tbptt.backends import backend_of
 from tbptt.callbacks.base import Callback
 from tbptt.comparison.moments import MOMENTS
 from tbptt.comparison.recording import Head, Place, Record, Writer, thinned
@@ -41,6 +42,8 @@ class Recorder(Callback):
         target: a file to write (see `tbptt.comparison.recording`), or a function that is given each `Record`.
         windows: raise `EnoughWindows`, which ends a script, after so many; None: go on.
         elements: keep at most so many of each array; None for all.
+        follow: records of another run: every window but the first begins from that run's parameters and state instead of those it
+            was left with. What is written down is then what single windows make of equal beginnings: rounding cannot grow.
 
     >>> import numpy as np, tbptt
     >>> from tbptt.comparison import Recorder
@@ -73,12 +76,14 @@ class Recorder(Callback):
         target: str | os.PathLike[str] | Callable[[Record], Any],
         windows: int | None = None,
         elements: int | None = None,
+        follow: Iterable[Record] | None = None,
     ) -> None:
         for name, value in (("windows", windows), ("elements", elements)):
             if value is not None and value < 1:
                 raise ConfigurationError(f"{name} must be above 0, or None; received {value}.")
         self._target, self._windows, self._elements = target, windows, elements
         self._write: Callable[[Record], Any] | None = None
+        self._follow = None if follow is None else iter(follow)
         self._open = ExitStack()
         self._count = self._fit = 0
         self._moments: dict[str, dict[str, Array]] = {}
@@ -125,6 +130,8 @@ class Recorder(Callback):
         self._count += 1
         if self._count == self._windows:
             raise EnoughWindows
+        if self._follow is not None:
+            self._take(next(self._follow, None), trainer, module)
 
     def on_train_end(self, trainer: Trainer, module: Any) -> None:
         """Whatever trains next in this process is another fit."""
@@ -153,6 +160,23 @@ class Recorder(Callback):
         self._write = Writer(
             file, None if goes_on else Head.of(backend_of_model(module), self._elements, self._windows)
         )
+
+    def _take(self, record: Record | None, trainer: Trainer, module: Any) -> None:
+        """Go on from what a record says of the other run."""
+        if record is None:
+            return
+        update, after = record.moments.get("update", {}), record.moments.get("forward", {})
+        for name, value in named_tensors_of(module):
+            if name in update:
+                backend_of(value).interop.write(value, update[name])
+                self._left[name] = update[name]
+        if trainer.hiddens is not None:
+            leaves = _named(trainer.hiddens, "state")
+            new = [
+                ops.asarray(after[name], dtype=ops.dtype(leaf)) if name in after and ops.is_tensor(leaf) else leaf
+                for name, leaf in leaves.items()
+            ]
+            trainer.hiddens = tree.unflatten(tree.structure(trainer.hiddens), new)
 
     def _has_changed(self, name: str, value: Any) -> bool:
         left = self._left.get(name)

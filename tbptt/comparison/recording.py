@@ -152,13 +152,18 @@ class Reader:
     Args:
         file: binary; read from where it stands.
         name: of the recording, for errors.
+        head: if it is known already, and only windows come.
 
     Raises:
         RecordingError: at once if it is none; while reading, if it is damaged.
     """
 
-    def __init__(self, file: IO[bytes], name: str | os.PathLike[str]) -> None:
+    def __init__(self, file: IO[bytes], name: str | os.PathLike[str], head: Head | None = None) -> None:
         self._file, self.name = file, os.fspath(name)
+        self.head = self._read_head() if head is None else head
+
+    def _read_head(self) -> Head:
+        file = self._file
         line = file.read(len(FIRST_LINE))
         if line != FIRST_LINE:
             raise RecordingError(
@@ -168,7 +173,7 @@ class Reader:
         first = self._block()
         if first is None:
             raise RecordingError(f"The recording {self.name!r} ends before it says what was run.")
-        self.head = Head(**json.loads(first[1]["head"]))
+        return Head(**json.loads(first[1]["head"]))
 
     def __iter__(self) -> Iterator[Record]:
         while (block := self._block()) is not None:

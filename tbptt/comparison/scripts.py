@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from tbptt.comparison.recording import Head, Reader, Record
+from tbptt.comparison.recording import Head, Reader, Record, Writer
 from tbptt.errors import RecordingError, ScriptError
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
@@ -29,6 +29,8 @@ class Settings(NamedTuple):
     """End after so many; None: run to the script's end."""
     elements: int | None = None
     """Of each array compare at most so many; None: all."""
+    follows: bool = False
+    """Begin every window from another run's parameters and state, which are sent (`Script.send`)."""
 
 
 class Script(AbstractContextManager["Script"]):
@@ -67,7 +69,7 @@ class Script(AbstractContextManager["Script"]):
             [sys.executable, "-m", "tbptt.comparison.child", options, os.fspath(path), *arguments],
             stdout=subprocess.PIPE,
             stderr=self._log,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if settings.follows else subprocess.DEVNULL,
             env=environment,
         )
         self._reader: Reader | None = None
@@ -83,6 +85,12 @@ class Script(AbstractContextManager["Script"]):
                 self._check()
                 raise
         return self._reader.head
+
+    def send(self, record: Record) -> None:
+        """Give a window of the run that is followed. It is read when this run has come to the end of its own."""
+        if self._process.stdin is not None:
+            with suppress(BrokenPipeError):  # it has come to its end; why is said when it is read
+                Writer(self._process.stdin, None)(record)
 
     def __iter__(self) -> Iterator[Record]:
         assert self.head and self._reader is not None
@@ -106,6 +114,8 @@ class Script(AbstractContextManager["Script"]):
     ) -> None:
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with suppress(BrokenPipeError):
+                    pipe.close()
         self._log.close()

@@ -14,21 +14,23 @@ def side_by_side(
     comparisons: Sequence[Comparison],
     limit: int | None = None,
     each: Callable[[Record], Any] = lambda record: None,
-) -> None:
+) -> int:
     """Read all sources window by window, until all have ended or `limit` windows have been compared.
 
     Args:
         sources: the first is what the others are compared with.
         comparisons: one for each further source.
         limit: number of windows; None for no limit.
-        each: given every window of the first source.
+        each: given every window of the first source, after it was compared.
+
+    Returns:
+        How many windows the first source had.
     """
     iterators: list[Iterator[Record]] = [iter(source) for source in sources]
-    for _ in range(limit) if limit is not None else iter(int, 1):
+    windows = 0
+    while windows != limit:
         records = [next(iterator, None) for iterator in iterators]
         first = records[0]
-        if first is not None:
-            each(first)
         for comparison, record in zip(comparisons, records[1:], strict=True):
             if comparison.ended:
                 continue
@@ -36,5 +38,8 @@ def side_by_side(
                 comparison.add(first, record)
             elif first is not None or record is not None:
                 comparison.end(one_ended=first is None)
-        if first is None or (all(comparison.ended for comparison in comparisons) and comparisons):
+        if first is None or (comparisons and all(comparison.ended for comparison in comparisons)):
             break
+        windows += 1
+        each(first)
+    return windows

@@ -181,6 +181,56 @@ class Module:
         """
         weights.load(self._named_tensors(), path)
 
+    def to_torch(self) -> Any:
+        """A `torch.nn.Module` that computes what this module does, whichever engine this one is on.
+
+        Its parameters are copies, under the names they have here: training one of the two leaves the other as it is. It is called
+        as this module is, ``outputs, state = view(inputs, state)``, with torch's tensors, and starts in the mode this one is in.
+        It works with `torch.optim`, ``state_dict``, `torch.export` and `torch.onnx.export`.
+
+        >>> import tbptt
+        >>> view = tbptt.nn.LSTM(3, 5).to_torch()
+        >>> list(view.state_dict())
+        ['weight_ih_l0', 'weight_hh_l0', 'bias_l0']
+
+        Raises:
+            BackendNotInstalledError: if torch is not installed.
+            ModuleProtocolError: if part of the module is another engine's own.
+        """
+        return _view(self, "torch")
+
+    def to_tensorflow(self) -> Any:
+        """A `tf.Module` that computes what this module does, whichever engine this one is on.
+
+        As `to_torch`: a copy, called as this module is. Its variables are found under the names they have here, as attributes
+        (``view.lstm.bias_l0``) and in ``variable.name``. ``view.signature(inputs)`` makes the function that `tf.saved_model.save`
+        takes as ``signatures=``, whose inputs and outputs include the state.
+
+        Raises:
+            BackendNotInstalledError: if TensorFlow is not installed.
+            ModuleProtocolError: if part of the module is another engine's own.
+        """
+        return _view(self, "tensorflow")
+
+    def export(self, path: str | os.PathLike[str], inputs: Any, state: Any = None) -> None:
+        """Write the module, in evaluation mode, as a program that runs without this library. `tbptt.export` has the formats.
+
+        Args:
+            path: its suffix chooses the format: ``model.onnx`` (ONNX), ``model.pt2`` (`torch.export`), a folder, which has none
+                (SavedModel). It appears whole or not at all; folders above it are made.
+            inputs: an example of what ``forward`` takes before the state, a tuple where that is several things. Its values do
+                not matter.
+            state: an example of the state. None: what ``forward`` makes of no state.
+
+        Raises:
+            ConfigurationError: for a path that names no format.
+            BackendNotInstalledError: if what the format needs is not installed.
+            ModuleProtocolError: if the module cannot be exported.
+        """
+        from tbptt.export import export  # here: nothing else needs it
+
+        export(self, path, inputs, state)
+
     def _named_tensors(self) -> list[tuple[str, Any]]:
         return [(name, value) for name, value, _ in self._tensors()]
 
@@ -215,6 +265,12 @@ class Module:
     def extra_repr(self) -> str:
         """The arguments, for `repr`."""
         return ""
+
+
+def _view(module: Module, engine: str) -> Any:
+    from tbptt.nn import transplant  # here: it stands on this file
+
+    return transplant.view(module, engine)
 
 
 def _walk(module: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:

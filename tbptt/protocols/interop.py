@@ -1,4 +1,6 @@
-"""What an engine promises about its native modules (`torch.nn.Module`, `keras.layers.Layer`) as children of ours."""
+"""What an engine promises about its native modules (`torch.nn.Module`, `keras.layers.Layer`): as children of ours, and ours as
+native ones.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,28 @@ from typing import Any, Protocol
 
 from tbptt.protocols.native_optimizers import NativeOptimizer
 from tbptt.types import Array, DType, Parameter, Tensor
+
+
+class Program(Protocol):
+    """A module as a function of named tensors, to be exported: the state goes in among them and comes out again."""
+
+    module: Any
+    """One of ours, in evaluation mode; its parameters are the exporting engine's."""
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    axes: tuple[tuple[str | None, ...], ...]
+    """For each input the names of its axes: one name wherever lengths agree, None where the length is fixed."""
+
+    openings: tuple[tuple[str, ...], ...]
+    """Which axes to leave open, the most first: an exporter takes the first of these it can."""
+
+    def examples(self, *open_axes: str) -> list[Array]:
+        """An array for each input. Axes of these names are at least 2 long, for exporters that take 1 to be fixed."""
+        ...
+
+    def run(self, model: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The outputs, from the inputs: `model` is called as the module is, and may be a view of it."""
+        ...
 
 
 class Interop(Protocol):
@@ -108,4 +132,24 @@ class Interop(Protocol):
 
     def set_random_state(self, state: Any) -> None:
         """Let them go on from there."""
+        ...
+
+    def view(self, module: Any) -> Any:
+        """The engine's own kind of module around one of ours, whose parameters are the engine's already.
+
+        It has these parameters under their dotted names, is called as the module is, and follows it in mode.
+
+        Raises:
+            ModuleProtocolError: if the engine has no such thing, or a name cannot be had there.
+        """
+        ...
+
+    def export(self, program: Program, path: str, format: str) -> None:
+        """Write a program in one of the formats that `tbptt.export.formats` says are this engine's.
+
+        Inputs and outputs have the program's names; axes with names are of any length where the format and the module allow it.
+
+        Raises:
+            ModuleProtocolError: if the engine, or the module, cannot be exported.
+        """
         ...

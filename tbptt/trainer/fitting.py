@@ -181,6 +181,7 @@ class FitLoop:
                 last = {**logged, **outcome.outputs[-1]}
                 if hooks.has("on_window_end"):
                     hooks("on_window_end", last, window, piece.number)
+                    hiddens = trainer.hiddens  # which a hook may have set
             if self._is_over():
                 break
             if self._probing:

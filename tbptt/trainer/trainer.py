@@ -67,7 +67,7 @@ class Trainer(Running):
     Attributes:
         callback_metrics: latest logged values and epoch means, by name, as floats.
         current_epoch, batch_idx, window_idx, global_step: the four counters; `global_step` counts optimizer steps.
-        hiddens: the state that left the last window of training, cut from its past.
+        hiddens: the state that left the last window of training, cut from its past; ``on_window_end`` may set another.
         train_step: the window step of the last fit; ``train_step.compiled`` says how it runs and how often it was traced.
 
     >>> import numpy as np, tbptt
@@ -302,6 +302,29 @@ class Trainer(Running):
         """Write weights, hyperparameters and counters of the model, to be read by ``load_from_checkpoint`` on either engine."""
         counters = {"epoch": self.current_epoch, "global_step": self.global_step}
         checkpoint.save(filepath, self._model(), Hooks(self, self.model, self.callbacks), counters)
+
+    def export(self, path: str | os.PathLike[str], inputs: Any = None, state: Any = None) -> None:
+        """Write the model that was fitted last as a program that runs without this library (`Module.export`).
+
+        Args:
+            path: ``model.onnx``, ``model.pt2``, or a folder (SavedModel).
+            inputs: an example of what ``forward`` takes before the state. None: the model's ``example_input_array``.
+            state: an example of the state. None: what ``forward`` makes of no state.
+
+        Raises:
+            ModuleProtocolError: if there is no model yet, or it cannot be exported.
+            ConfigurationError: if there are no inputs, or for a path that names no format.
+        """
+        from tbptt.export import export  # here: nothing else needs it
+
+        model = self._model()
+        inputs = getattr(model, "example_input_array", None) if inputs is None else inputs
+        if inputs is None:
+            raise ConfigurationError(
+                f"trainer.export({os.fspath(path)!r}) needs an example of what {type(model).__name__}.forward takes, as a batch "
+                f"may hold more. Give inputs=, or set example_input_array on the model."
+            )
+        export(model, path, inputs, state)
 
     def _model(self) -> Any:
         if self.model is None:
