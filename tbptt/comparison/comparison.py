@@ -16,7 +16,9 @@ from tbptt.comparison.recording import Place, Record
 from tbptt.comparison.tolerances import Tolerance
 from tbptt.types import Array
 
-_ROUNDING = "  Rounding alone parts two runs of this precision in the end: 64 bits tell a difference from rounding."
+_GROWN = 1e3
+"""How much of a difference that was there before one window may make; what is more began in it."""
+_ROUNDING = "  It had grown by then, as rounding does at high rates: lockstep, where all windows begin equal, tells the two apart."
 _IS_A_PARAMETER = ("start", "gradient", "clipping", "update")
 
 
@@ -45,7 +47,7 @@ class Parting(NamedTuple):
             f"  {apart}, {counted(difference.ulp)} ulp; {difference.allowed:.1e} is tolerated.",
             f"  So {'are' if others > 1 else 'is'} {others} more at the same moment." if others else "",
             f"  In {before} the largest difference was {largest_before:.1e}.",
-            _ROUNDING if difference.dtype != "float64" and difference.dtype.startswith("float") else "",
+            _ROUNDING if difference.maximum < _GROWN * largest_before else "",
         )
         return "\n".join(line for line in lines if line)
 

@@ -30,8 +30,6 @@ class Difference(NamedTuple):
     """Index of the element that differs most."""
     values: tuple[float, float] = (0.0, 0.0)
     """What it is on either side."""
-    dtype: str = ""
-    """The one whose rounding explains a difference: the shorter of the two sides' floating ones."""
     fault: str = ""
     """Why the two cannot be compared: one is missing, or they have other shapes."""
 
@@ -87,7 +85,6 @@ def _difference(
         tolerance.allowed(moment, dtype, scale),
         _index(flat, one.shape, shapes.get(f"{moment}/{name}")),
         (float(a[flat]), float(b[flat])),
-        dtype,
     )
 
 

@@ -22,6 +22,7 @@ def assert_backends_agree(
     backends: Sequence[str] | None = None,
     seed: int = 0,
     precision: str = "64-true",
+    lockstep: bool = False,
     **trainer: Any,
 ) -> Comparison:
     """Train the same thing on each engine, and compare data, states, losses, gradients and parameters of every window.
@@ -51,6 +52,8 @@ def assert_backends_agree(
         backends: which engines; all installed if None. The first is what the others are compared with.
         seed: of everything drawn.
         precision: of the trainer; differences of ``"64-true"`` are rounding and nothing else.
+        lockstep: begin every window from the first engine's parameters and state, so that rounding cannot grow: for chaotic
+            settings (high learning rates, plain RNNs) and long runs in 32 bits.
         trainer: further arguments of `Trainer`: ``truncated_bptt_steps``, ``state_carry``, ``gradient_clip_val``, ...
 
     Returns:
@@ -67,11 +70,13 @@ def assert_backends_agree(
             f"The data is a {type(data).__name__}, which is used up after one engine. Give a list, a stream, or a function that "
             f"makes it."
         )
-    first, *others = [(name, _records(name, build, data, steps, seed, precision, trainer)) for name in names]
-    comparison = Comparison(first[0], first[0])
-    for name, records in others:
-        comparison = Comparison(first[0], name, Tolerance(rtol, atol))
-        comparison.add_all(first[1], records)
+    first, *others = names
+    records = _records(first, build, data, steps, seed, precision, None, trainer)
+    comparison = Comparison(first, first)
+    for name in others:
+        comparison = Comparison(first, name, Tolerance(rtol, atol))
+        follow = records if lockstep else None
+        comparison.add_all(records, _records(name, build, data, steps, seed, precision, follow, trainer))
         assert comparison.is_same, comparison.verdict
     return comparison
 
@@ -92,6 +97,7 @@ def _records(
     steps: int | None,
     seed: int,
     precision: str,
+    follow: list[Record] | None,
     options: dict[str, Any],
 ) -> list[Record]:
     records: list[Record] = []
@@ -103,7 +109,7 @@ def _records(
     ):
         tbptt.seed_everything(seed)
         model = build()
-        callbacks = [*_listed(options.get("callbacks")), Recorder(records.append, steps)]
+        callbacks = [*_listed(options.get("callbacks")), Recorder(records.append, steps, follow=follow)]
         trainer = tbptt.Trainer(**{**length, **quiet, "precision": precision, **options, "callbacks": callbacks})
         with suppress(EnoughWindows):
             trainer.fit(model, data() if callable(data) else data)

@@ -159,3 +159,21 @@ def test_the_module_and_the_console_script_are_one(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     for part in ("torch 2.", "tensorflow 2.", "tbptt_torch:backend", "chosen: ", "cpu"):
         assert part in done.stdout
+
+
+def test_in_lockstep_every_window_begins_from_the_first_runs_states(
+    golden: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PLANT", "epsilon:torch")
+    folder = tmp_path / "report"
+    assert main([*ARGUMENTS, "--backends", "torch", "--against", golden, "--lockstep", "--report", str(folder)]) == 1
+    with (folder / "differences.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if int(row["window"]) > 0]
+    by_moment = {
+        moment: max(float(row["max_absolute"]) for row in rows if row["moment"] == moment)
+        for moment in ("forward", "loss", "gradient", "update")
+    }
+    assert (
+        by_moment["forward"] == by_moment["loss"] == by_moment["gradient"] == 0.0
+    )  # the same beginnings, the same engine
+    assert by_moment["update"] > 1e-4  # another epsilon, in every window anew

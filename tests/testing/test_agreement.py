@@ -59,6 +59,28 @@ def test_what_is_tolerated_can_be_said() -> None:
     assert_backends_agree(lambda: OnOneEngine("state"), data(), truncated_bptt_steps=5, rtol=1e-6, atol=1e-6)
 
 
+def test_where_rounding_grows_windows_are_compared_from_equal_states() -> None:
+    """Relu above its stable gain doubles a difference at every step; a difference that begins in a window is still found."""
+
+    class Exploding(Small):
+        def __init__(self, plant: float = 0.0) -> None:
+            super().__init__(lr=1e-4 * (1 + (plant if tbptt.current_backend().name == "tensorflow" else 0.0)))
+            self.lstm = nn.RNN(2, 3, nonlinearity="relu")
+            for name, value in self.lstm.named_parameters():
+                if "weight" in name:
+                    array = np.abs(tbptt.ops.to_numpy(value)) + (0.4 if "hh" in name else 0.0)
+                    tbptt.current_backend().interop.write(value, array)
+
+    options: dict[str, Any] = {"truncated_bptt_steps": 5, "gradient_clip_val": 1.0, "precision": "32-true"}
+    long = [(np.abs(x), y) for x, y in data(steps=50)]
+    with pytest.raises(AssertionError):
+        assert_backends_agree(Exploding, long, rtol=0, atol=1e-3, **options)
+    comparison = assert_backends_agree(Exploding, long, lockstep=True, **options)
+    assert comparison.windows == 10
+    with pytest.raises(AssertionError, match=r"window 0 .*moment 'update'"):
+        assert_backends_agree(lambda: Exploding(10.0), long, lockstep=True, rtol=1e-6, atol=0.0, **options)
+
+
 def test_in_single_precision_too() -> None:
     assert_backends_agree(Small, data(), steps=4, truncated_bptt_steps=5, precision="32-true")
 

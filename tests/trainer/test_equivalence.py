@@ -1,4 +1,7 @@
-"""Whole training runs are the same on both engines. Tolerances and rates are those of the numerics' definition."""
+"""Whole training runs are the same on both engines: what stands beside the matrix of `tests/soak` (layers, optimizers, schedules).
+
+Tolerances and rates are those of the numerics' definition.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +16,7 @@ from tbptt import optim
 from trainer.models import CharLM, tokens, train
 
 OPTIMIZERS: dict[str, Callable[[Any], optim.Optimizer]] = {
-    "sgd": lambda p: optim.SGD(p, lr=1e-3),
-    "sgd, momentum": lambda p: optim.SGD(p, lr=1e-3, momentum=0.9),
-    "sgd, nesterov": lambda p: optim.SGD(p, lr=1e-3, momentum=0.9, nesterov=True, weight_decay=1e-2),
-    "adam": lambda p: optim.Adam(p, lr=2e-2),
-    "adam, amsgrad": lambda p: optim.Adam(p, lr=2e-2, amsgrad=True),
     "adam, epsilon_hat": lambda p: optim.Adam(p, lr=1e-3, epsilon_hat=True),
-    "adamw": lambda p: optim.AdamW(p, lr=2e-2),
-    "rmsprop": lambda p: optim.RMSprop(p, lr=1e-3),
-    "adagrad": lambda p: optim.Adagrad(p, lr=1e-2),
     "a rate that falls": lambda p: optim.Adam(p, lr=lambda step: 1e-2 * 0.97**step),
 }
 
@@ -34,16 +29,8 @@ def compare(model: Any, windows: int, window: int = 5, dtype: str = "float64") -
     return losses, max(np.abs(before[name] - after[name]).max() for name in before), first
 
 
-@pytest.mark.parametrize("layer", ["lstm", "gru", "rnn"])
-def test_two_hundred_windows_with_dropout_adam_and_clipping(layer: str) -> None:
-    losses, parameters, curve = compare(partial(CharLM, layer=layer), 200)
-    assert np.mean(curve[-20:]) < np.mean(curve[:20]) - 0.02  # something was learned, so there was something to compare
-    assert losses < 1e-11
-    assert parameters < 1e-10
-
-
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_fifty_windows_of_every_optimizer(name: str) -> None:
+def test_fifty_windows_of_what_the_matrix_has_no_cells_for(name: str) -> None:
     losses, parameters, curve = compare(partial(CharLM, optimizer=OPTIMIZERS[name]), 50)
     assert curve[0] != curve[-1]
     assert losses < 1e-11
