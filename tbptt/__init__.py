@@ -15,9 +15,10 @@ from tbptt.state import detach, reset_rows
 from tbptt.windowing import windows
 
 if TYPE_CHECKING:
-    from tbptt import callbacks, initial_states, loggers
+    from tbptt import callbacks, initial_states, interop, loggers
     from tbptt.callbacks import Callback, ProgressBar
     from tbptt.module import Module
+    from tbptt.precision import set_float32_matmul_precision
     from tbptt.trainer import Trainer
 
 __getattr__ = lazily.imported(
@@ -29,7 +30,9 @@ __getattr__ = lazily.imported(
         "Trainer": "tbptt.trainer",
         "callbacks": "tbptt",
         "initial_states": "tbptt",
+        "interop": "tbptt",
         "loggers": "tbptt",
+        "set_float32_matmul_precision": "tbptt.precision",
     },
 )
 
@@ -51,6 +54,7 @@ __all__ = [
     "detach",
     "errors",
     "initial_states",
+    "interop",
     "loggers",
     "nn",
     "no_grad",
@@ -60,6 +64,7 @@ __all__ = [
     "schedules",
     "seed_everything",
     "set_default_dtype",
+    "set_float32_matmul_precision",
     "stop_gradient",
     "tree",
     "use_backend",

@@ -23,6 +23,26 @@ HALVES = ("bfloat16", "float16")
 _dtype: DType | None = None
 
 
+def set_float32_matmul_precision(precision: str) -> None:
+    """How the current engine multiplies matrices of float32 on devices that have a shorter format for it (TF32), from here on.
+
+    ``"highest"``, in float32, is what holds on every engine until this is called; ``"high"`` is faster and differs from the third
+    digit on. The name and the words are torch's (`torch.set_float32_matmul_precision`).
+
+    >>> import tbptt
+    >>> tbptt.set_float32_matmul_precision("highest")
+
+    Raises:
+        ConfigurationError: for any other word.
+    """
+    if precision not in ("highest", "high"):
+        raise ConfigurationError(
+            f"precision of matrix products must be 'highest' (float32) or 'high' (TF32 where a device has it); received "
+            f"{precision!r}."
+        )
+    backends.current_backend().compilation.set_float32_matmul_precision(precision)
+
+
 def compute_dtype() -> DType | None:
     """What layers compute in here; None: in what their inputs and weights are of."""
     return _dtype

@@ -246,6 +246,11 @@ def set_deterministic(enabled: bool, warn_only: bool = False) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
+def set_float32_matmul_precision(precision: str) -> None:
+    """`tf.config.experimental.enable_tensor_float_32_execution`, which is on unless it is told otherwise."""
+    tf.config.experimental.enable_tensor_float_32_execution(precision != "highest")
+
+
 def is_tracing() -> bool:
     """Whether Python is being traced now, so that values cannot be read."""
     return not tf.executing_eagerly()

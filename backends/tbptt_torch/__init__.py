@@ -3,6 +3,8 @@
 from tbptt.protocols import Backend
 from tbptt_torch import autodiff, compilation, devices, interop, optimizers, recurrence, tensors
 
+compilation.set_float32_matmul_precision("highest")  # until somebody asks for less
+
 backend = Backend(
     name="torch",
     tensors=tensors,

@@ -74,6 +74,12 @@ def set_deterministic(enabled: bool, warn_only: bool = False) -> None:
     torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
 
 
+def set_float32_matmul_precision(precision: str) -> None:
+    """`torch.set_float32_matmul_precision`, and cuDNN's own switch, which torch leaves on."""
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
+
+
 def is_tracing() -> bool:
     """Whether Python is being traced now, so that values cannot be read."""
     return torch.compiler.is_compiling()

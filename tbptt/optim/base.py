@@ -9,6 +9,7 @@ An update is three pieces, so that the middle one can be part of a compiled step
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ from tbptt import tree
 from tbptt.backends import owner_of
 from tbptt.errors import GradientError, ShapeError, StructureError
 from tbptt.optim.groups import Group, Rate, common_backend, common_rate, make_groups, rate_at
-from tbptt.optim.state import export_state, read_state
+from tbptt.optim.state import export_state, read_file, read_state, write_file
 from tbptt.protocols.backend import Backend
 from tbptt.types import Number, Parameter, Tensor, Tree
 
@@ -183,6 +184,31 @@ class Optimizer:
             self.backend.optimizers.slots_from_numpy(slots, arrays)
             group.update(hyperparameters)
         self.step_count = int(state["step_count"])
+
+    def save_state(self, path: str | os.PathLike[str]) -> None:
+        """Write `state_dict` as safetensors, beside the file of `Module.save_weights`.
+
+        >>> import pathlib, tempfile
+        >>> import numpy as np, tbptt
+        >>> from tbptt import nn, ops, optim
+        >>> weight = nn.Parameter(np.ones(2))
+        >>> optimizer, other = (optim.Adam([weight]) for _ in range(2))
+        >>> optimizer.apply([ops.ones_like(weight)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     optimizer.save_state(pathlib.Path(folder) / "adam.safetensors")
+        ...     other.load_state(pathlib.Path(folder) / "adam.safetensors")
+        >>> other.step_count
+        1
+        """
+        write_file(self.state_dict(), path)
+
+    def load_state(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a file that `save_state` wrote, on this engine or another; as `load_state_dict`, which says what is refused.
+
+        Raises:
+            WeightsError: if there is no such file, or it holds no optimizer's state.
+        """
+        self.load_state_dict(read_file(path))
 
     def _check_gradients(self, gradients: Tree) -> Sequence[Tensor | None]:
         """The gradients as a flat sequence. A list that fits, the usual case, costs one pass and nothing else."""

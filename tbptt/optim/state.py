@@ -1,19 +1,25 @@
 """An optimizer's state as NumPy arrays and plain numbers: how it is laid out, and whether one fits.
 
 ``{"optimizer": "Adam", "step_count": 200, "groups": [{"hyperparameters": {"lr": 0.001, "betas": [0.9, 0.999], ...},
-"slots": {"step": [array, ...], "exp_avg": [array, ...], ...}}]}`` with one array per parameter in a slot.
+"slots": {"step": [array, ...], "exp_avg": [array, ...], ...}}]}`` with one array per parameter in a slot. In a file the arrays
+are named ``group.slot.parameter``, as in ``0.exp_avg.3``, and the rest is JSON beside them.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tbptt.errors import ShapeError, StructureError
+from tbptt.errors import ShapeError, StructureError, WeightsError
+from tbptt.nn import weights
 from tbptt.optim.groups import Group
 from tbptt.types import Array
+
+_KEY = "tbptt_optimizer"
 
 
 def export_state(
@@ -83,6 +89,47 @@ def read_state(
         }
         found.append((numbers, arrays))
     return found
+
+
+def write_file(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """A state as safetensors; the file appears whole or not at all."""
+    arrays = {
+        f"{g}.{slot}.{i}": array
+        for g, group in enumerate(state["groups"])
+        for slot, values in group["slots"].items()
+        for i, array in enumerate(values)
+    }
+    numbers = {
+        **state,
+        "groups": [
+            {
+                "hyperparameters": group["hyperparameters"],
+                "slots": {slot: len(values) for slot, values in group["slots"].items()},
+            }
+            for group in state["groups"]
+        ],
+    }
+    weights.save_arrays(arrays, path, {_KEY: json.dumps(numbers)})
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The state in a file that `write_file` wrote.
+
+    Raises:
+        WeightsError: if there is no such file, or it holds no optimizer's state.
+    """
+    text = weights.metadata(path).get(_KEY)
+    if text is None:
+        raise WeightsError(
+            f"{os.fspath(path)!r} holds no optimizer's state. Expected a file written by optimizer.save_state(path); a module's "
+            f"weights are read by module.load_weights(path)."
+        )
+    state: dict[str, Any] = json.loads(text)
+    arrays = weights.load_arrays(path)
+    for g, group in enumerate(state["groups"]):
+        for slot, count in group["slots"].items():
+            group["slots"][slot] = [arrays[f"{g}.{slot}.{i}"] for i in range(count)]
+    return state
 
 
 def _compare(what: str, expected: object, received: object) -> None:

@@ -52,6 +52,14 @@ class Compilation(Protocol):
         """
         ...
 
+    def set_float32_matmul_precision(self, precision: str) -> None:
+        """Let matrix products of float32, those in recurrent kernels too, be computed in float32 (``"highest"``), or on devices
+        that are faster so in a shorter format such as TF32 (``"high"``), in this process from here on.
+
+        ``"highest"`` holds from the moment an adapter is imported: engines differ in what they do unless they are told.
+        """
+        ...
+
     def is_tracing(self) -> bool:
         """Whether Python is being traced now, so that values cannot be read."""
         ...

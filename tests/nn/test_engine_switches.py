@@ -14,6 +14,7 @@ from tensorflow.python.framework import config as tensorflow_config
 
 import tbptt
 from tbptt import nn, ops
+from tbptt.errors import ConfigurationError
 from tbptt.protocols import Backend
 
 
@@ -71,3 +72,24 @@ def test_a_step_with_nothing_wrong_passes(backend: Backend) -> None:
         with tbptt.GradientTape() as tape:
             loss = ops.sum(layer(ops.ones((2, 4, 2)))[0])
         assert all(np.isfinite(ops.to_numpy(each)).all() for each in tape.gradient(loss, layer.parameters()))
+
+
+def uses_a_shorter_format(backend: Backend) -> bool:
+    """By the engine's own switches: there is no device here on which it could be seen."""
+    if backend.name == "torch":
+        found = {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+        assert len(found) == 1
+        return found.pop()
+    return tf.config.experimental.tensor_float_32_execution_enabled()
+
+
+def test_matrix_products_are_computed_in_float32_unless_asked(backend: Backend) -> None:
+    assert not uses_a_shorter_format(backend)  # TensorFlow's own default, and cuDNN's under torch, is that they are not
+    try:
+        tbptt.set_float32_matmul_precision("high")
+        assert uses_a_shorter_format(backend)
+    finally:
+        tbptt.set_float32_matmul_precision("highest")
+    assert not uses_a_shorter_format(backend)
+    with pytest.raises(ConfigurationError, match=r"'highest'.*'high'.*received 'tf32'"):
+        tbptt.set_float32_matmul_precision("tf32")

@@ -211,6 +211,11 @@ ROWS = [
         ),
     ),
     Row(
+        "matmul precision on GPU",
+        ("test_engine_switches.py::test_matrix_products_are_computed_in_float32_unless_asked",),
+        ("test_engine_switches.py::test_matrix_products_are_computed_in_float32_unless_asked",),
+    ),
+    Row(
         "labels",
         ("test_functional.py::test_cross_entropy_by_its_definition",),
         ("test_numerics_losses.py::test_labels_may_be_any_integers_where_torch_wants_int64",),
@@ -238,6 +243,5 @@ ROWS = [
 
 WITHOUT = {
     "BatchNorm": "not offered",
-    "matmul precision on GPU": "shows on GPUs only; nothing here turns TF32 off yet",
 }
 """Rows without tests, and why."""

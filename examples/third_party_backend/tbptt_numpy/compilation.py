@@ -32,6 +32,10 @@ def set_deterministic(enabled: bool, warn_only: bool = False) -> None:
     """Nothing to do: the same inputs give the same bits anyway."""
 
 
+def set_float32_matmul_precision(precision: str) -> None:
+    """Nothing to do: no shorter format is used."""
+
+
 def is_tracing() -> bool:
     """Whether Python is being traced now: never."""
     return False
