@@ -93,12 +93,12 @@ class Scheme:
         if not self._resumes:
             self._progress = {"position": 0, "first": self._first()}
         self._resumes = False
-        progress, window = self._progress, None
+        progress, began, window = self._progress, self._progress["position"], None
         end = self._kept(length, progress["first"])
         for window in self.windows(progress, end):
             progress["position"] = window.stop if window.stop < end else 0  # what is saved at the last one goes on anew
             yield window.burned(self.burn_in)
-        if window is None:
+        if window is None and not began:  # a plan that goes on may find that its last window was the last
             raise self._too_short(progress["first"], length)
         progress["position"] = 0
 

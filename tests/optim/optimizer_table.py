@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from oracles import optimizers as oracle
 from tbptt import optim
+from tbptt.testing.oracles import optimizers as oracle
 
 UPDATES = 50
 SHAPES = [(3, 4), (5,), ()]

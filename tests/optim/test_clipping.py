@@ -1,4 +1,4 @@
-"""Clipping by closed forms, and what becomes of NaN, infinity and zero."""
+"""Clipping of trees, what may be asked for, and norms that are not finite; the suite has what engines promise about it."""
 
 from __future__ import annotations
 
@@ -33,17 +33,6 @@ def test_clipping_scales_by_the_ratio_of_the_norms(backend):
     assert np.array_equal(numpy(backend, [gradients[0]])[0], [3.0])  # the given ones are left alone
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_norm_of_exactly_the_limit_or_less_changes_no_bit(backend, dtype):
-    gradients = [x for x in three_four(backend, dtype) if x is not None]
-    for limit in (5.0, 5.1, 1e30, float("inf")):
-        clipped, _ = optim.clip_by_global_norm(gradients, limit)
-        assert all(
-            np.array_equal(a, b) for a, b in zip(numpy(backend, clipped), numpy(backend, gradients), strict=True)
-        )
-        assert all(array.dtype == dtype for array in numpy(backend, clipped))
-
-
 def test_the_structure_given_is_the_structure_returned(backend):
     a, b = tensors(backend, [np.array([3.0]), np.array([4.0])])
     for given in ([a, b], (a, b), {"x": a, "y": [b, None]}, a):
@@ -53,34 +42,15 @@ def test_the_structure_given_is_the_structure_returned(backend):
     assert optim.clip_by_global_norm([None], 1.0)[0] == [None]
 
 
-def _clip_norm(gradients, **options):
-    return optim.clip_by_global_norm(gradients, 1.5, **options)[0]
-
-
-def _clip_value(gradients, **options):
-    return optim.clip_by_value(gradients, 1.5, **options)
-
-
-@pytest.mark.parametrize("clip", [_clip_norm, _clip_value])
-def test_donated_gradients_give_the_same_numbers_also_where_they_share_memory(backend, clip):
-    shared = backend.tensors.asarray(np.array([3.0, 4.0]))
-    table = [
-        lambda: three_four(backend),
-        lambda: [shared, shared, None],  # as for the two terms of a sum: scaling twice would be wrong
-        lambda: [backend.tensors.reshape(shared, (2, 1)), shared],
-        lambda: [backend.tensors.broadcast_to(shared, (3, 2))],
-    ]
-    for make in table:
-        expected = [None if x is None else numpy(backend, [x])[0] for x in clip(make())]
-        received = [None if x is None else numpy(backend, [x])[0] for x in clip(make(), donate=True)]
-        for a, b in zip(received, expected, strict=True):
-            assert (a is None and b is None) or np.array_equal(a, b)
-
-
-def test_a_norm_of_zero_is_safe(backend):
-    clipped, norm = optim.clip_by_global_norm(tensors(backend, [np.zeros(3)]), 1.0)
-    assert float(norm) == 0.0
-    assert np.array_equal(numpy(backend, clipped)[0], np.zeros(3))
+def test_values_are_cut_and_what_is_donated_gives_the_same(backend):
+    for options in ({}, {"donate": True}):
+        first, second, third = optim.clip_by_value(three_four(backend), 3.5, **options)
+        assert second is None
+        assert np.array_equal(numpy(backend, [first])[0], [3.0])
+        assert np.array_equal(numpy(backend, [third])[0], [[0.0, 3.5]])
+        clipped, norm = optim.clip_by_global_norm(three_four(backend), 2.5, **options)
+        assert float(norm) == 5.0
+        assert np.array_equal(numpy(backend, [clipped[2]])[0], [[0.0, 2.0]])
 
 
 def test_a_norm_that_is_not_finite_goes_by_the_formula_or_raises(backend):
@@ -99,12 +69,6 @@ def test_a_norm_that_is_not_finite_goes_by_the_formula_or_raises(backend):
     optim.clip_by_global_norm(three_four(backend), 1.0, error_if_nonfinite=True)
 
 
-def test_values_are_cut_on_both_sides(backend):
-    (clipped,) = optim.clip_by_value(tensors(backend, [np.array([-3.0, -0.5, 0.0, 0.5, 3.0, np.nan])]), 1.0)
-    expected = [-1.0, -0.5, 0.0, 0.5, 1.0, np.nan]
-    assert np.array_equal(numpy(backend, [clipped])[0], expected, equal_nan=True)
-
-
 @pytest.mark.parametrize("limit", [0.0, -1.0, float("nan")])
 def test_a_limit_that_is_not_positive_is_refused(backend, limit):
     gradients = three_four(backend)
@@ -112,21 +76,6 @@ def test_a_limit_that_is_not_positive_is_refused(backend, limit):
         optim.clip_by_global_norm(gradients, limit)
     with pytest.raises(ConfigurationError, match="limit"):
         optim.clip_by_value(gradients, limit)
-
-
-def test_half_precision_gradients_do_not_overflow_in_the_norm(backend):
-    gradients = [backend.tensors.asarray(np.full(4, 1000.0, "float32"), dtype="float16")]
-    clipped, norm = optim.clip_by_global_norm(gradients, 200.0)
-    assert float(norm) == 2000.0
-    assert np.array_equal(numpy(backend, clipped)[0], np.full(4, 100.0, "float16"))
-
-
-def test_gradients_of_several_dtypes_are_clipped_each_in_its_own(backend):
-    gradients = tensors(backend, [np.array([3.0], "float32"), np.array([4.0], "float64"), np.array(0.0, "float32")])
-    clipped, norm = optim.clip_by_global_norm(gradients, 2.5)
-    assert float(norm) == 5.0
-    assert [str(array.dtype) for array in numpy(backend, clipped)] == ["float32", "float64", "float32"]
-    assert [float(array.sum()) for array in numpy(backend, clipped)] == [1.5, 2.0, 0.0]
 
 
 def test_clipping_compiles_with_xla_and_cannot_raise_there():

@@ -1,4 +1,4 @@
-"""How the kernels may be called: empty and split windows, views, missing cotangents, open shapes, callbacks."""
+"""How the engines' kernels may be called, beyond what the suite asks: views, open shapes, programs, counted calls."""
 
 from __future__ import annotations
 
@@ -7,49 +7,17 @@ import pytest
 import torch
 
 import tbptt_torch.recurrence as torch_recurrence
-from recurrence.problems import KINDS, assert_equal, call, problem, run
+from recurrence.problems import run
+from tbptt.testing.conformance.recurrence_problems import KINDS, assert_equal, call, problem
 
 # isort: split
 import tensorflow as tf
 
 import tbptt_tensorflow.recurrence as tensorflow_recurrence
 
-ENGINES = {"torch": (torch_recurrence, torch.tensor), "tensorflow": (tensorflow_recurrence, tf.constant)}
-
-
-@pytest.fixture(params=ENGINES)
-def engine(request):
-    """The adapter's module, and what makes a tensor."""
-    return ENGINES[request.param]
-
 
 def on(tensor, weights):
     return [{key: None if value is None else tensor(value) for key, value in each.items()} for each in weights]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_window_without_steps_returns_the_state_unchanged(engine, kind):
-    module, tensor = engine
-    given = problem(kind, layers=2, steps=0)
-    state = [tensor(part) for part in given.state]
-    outputs, end = call(module, kind, tensor(given.inputs), state, on(tensor, given.weights))
-    assert tuple(outputs.shape) == (0, 3, 6)
-    assert outputs.dtype == state[0].dtype
-    for part, kept in zip(end, given.state, strict=True):
-        np.testing.assert_array_equal(part, kept)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_two_windows_with_the_state_carried_are_one_run(engine, kind):
-    module, tensor = engine
-    given = problem(kind, layers=2, steps=9)
-    weights, start = on(tensor, given.weights), [tensor(part) for part in given.state]
-    whole, end = call(module, kind, tensor(given.inputs), start, weights)
-    first, middle = call(module, kind, tensor(given.inputs[:4]), start, weights)
-    second, carried_end = call(module, kind, tensor(given.inputs[4:]), middle, weights)
-    np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=0, atol=1e-13)
-    for carried, wanted in zip(carried_end, end, strict=True):
-        np.testing.assert_allclose(carried, wanted, rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -68,34 +36,15 @@ def test_torch_takes_views_with_gaps(kind, dtype):
         np.testing.assert_allclose(part, kept, rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("road", ["torch", "tensorflow eager", "tensorflow xla"])
 @pytest.mark.parametrize("only", ["outputs", "hidden", "cell"])
-def test_a_loss_may_use_any_part_of_the_result(road, only):
+def test_a_loss_may_use_any_part_of_what_xla_compiled(only):
     given = problem("lstm")
     if only != "outputs":
         given.d_outputs[:] = 0
     for part, name in enumerate(["hidden", "cell"]):
         if only != name:
             given.d_state[part][:] = 0
-    assert_equal(run(road, given), given.expected(), 1e-11)
-
-
-def test_results_that_no_loss_uses_need_no_cotangent(engine):
-    module, tensor = engine
-    given = problem("lstm")
-    given.d_outputs[:], given.d_state[0][:], given.d_state[1][:] = 0, 1, 0
-    wanted = given.expected()["gradient of inputs"]
-    if module is torch_recurrence:
-        inputs = torch.tensor(given.inputs, requires_grad=True)
-        _, (hidden, _) = call(module, "lstm", inputs, map(tensor, given.state), on(tensor, given.weights))
-        (found,) = torch.autograd.grad(hidden.sum(), inputs)
-    else:
-        inputs = tensor(given.inputs)
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            _, (hidden, _) = call(module, "lstm", inputs, map(tensor, given.state), on(tensor, given.weights))
-        found = tape.gradient(hidden, inputs)
-    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12)
+    assert_equal(run("tensorflow xla", given), given.expected(), 1e-11)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,15 +105,6 @@ def test_torch_calls_one_kernel_for_a_stack_and_one_a_layer_around_a_callback(mo
     assert calls == [3]
     call(torch_recurrence, *arguments, between=lambda layer, outputs: outputs)
     assert calls == [3, 1, 1, 1]
-
-
-@pytest.mark.parametrize("layers", [1, 3])
-def test_the_callback_is_told_the_layer_it_follows(engine, layers):
-    module, tensor = engine
-    given, heard = problem("lstm", layers=layers), []
-    state, weights = [tensor(part) for part in given.state], on(tensor, given.weights)
-    call(module, "lstm", tensor(given.inputs), state, weights, lambda layer, outputs: heard.append(layer) or outputs)
-    assert heard == list(range(layers - 1))
 
 
 def test_torch_trains_after_a_first_call_in_inference_mode():

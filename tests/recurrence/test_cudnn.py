@@ -9,13 +9,13 @@ import pytest
 import torch
 
 import tbptt_torch.recurrence as torch_recurrence
-from recurrence.problems import call, problem
 
 # isort: split
 import tensorflow as tf
 
 import tbptt_tensorflow.recurrence as tensorflow_recurrence
 from tbptt.protocols import LayerWeights
+from tbptt.testing.conformance.recurrence_problems import call, problem
 
 PACKED = [("lstm", True), ("lstm", False), ("gru", True), ("gru", False), ("relu", True)]
 

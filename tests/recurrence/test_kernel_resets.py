@@ -1,4 +1,4 @@
-"""Kernels with resets inside the window: every segment of every row is the oracle's run of that segment alone."""
+"""Resets inside the window in TensorFlow's compiled programs, and how each engine goes about them; the suite has the promise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import pytest
 import torch
 
 import tbptt_torch.recurrence as torch_recurrence
-from recurrence.problems import KINDS, assert_equal, call, problem, run
+from recurrence.problems import run
+from tbptt.testing.conformance.recurrence import RESETS, ROWS, STEPS
+from tbptt.testing.conformance.recurrence_problems import KINDS, assert_equal, call, with_resets
 from tbptt_torch.resets import find
 
 # isort: split
@@ -15,48 +17,16 @@ import tensorflow as tf
 
 import tbptt_tensorflow.recurrence as tensorflow_recurrence
 
-STEPS, ROWS = 6, 5
-SOME = np.zeros((STEPS, ROWS), bool)
-SOME[0, 1] = SOME[2, 1] = SOME[3, 1] = SOME[5, 3] = SOME[0, 4] = True  # rows 0 and 2 never, row 4 before the first step
-RESETS = {
-    "some": SOME,
-    "none": np.zeros_like(SOME),
-    "all": np.ones_like(SOME),
-    "first": np.arange(STEPS)[:, None] == np.zeros(ROWS),
-    "every row": np.arange(STEPS)[:, None] == np.arange(1, ROWS + 1),
-}
+
+def cut(kind, where="some", **options):
+    return with_resets(kind, RESETS[where], **options)
 
 
-def cut(kind, where="some", with_initial=True, **options):
-    given = problem(kind, steps=STEPS, rows=ROWS, **options)
-    draw = np.random.default_rng(1)
-    given.resets = RESETS[where]
-    if with_initial:
-        given.initial = [draw.normal(size=part.shape).astype(part.dtype) for part in given.state]
-    return given
-
-
-@pytest.mark.parametrize(("layers", "masked"), [(1, False), (2, False), (2, True)], ids=str)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("road", ["torch", "tensorflow eager"])
-def test_a_segment_is_a_run_of_its_own(road, kind, layers, masked):
-    given = cut(kind, layers=layers, masked=masked)
-    assert_equal(run(road, given), given.expected(), 1e-11)
-
-
-@pytest.mark.parametrize("road", ["torch", "tensorflow graph"])
 @pytest.mark.parametrize("where", RESETS)
-def test_wherever_the_resets_are(road, where):
+def test_wherever_the_resets_are_in_a_graph(where):
     for kind in ("lstm", "gru"):
         given = cut(kind, where)
-        assert_equal(run(road, given), given.expected(), 1e-11)
-
-
-@pytest.mark.parametrize("road", ["torch", "tensorflow eager"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_without_biases_and_from_zeros(road, kind):
-    given = cut(kind, with_initial=False, has_bias=False, layers=2)
-    assert_equal(run(road, given), given.expected(), 1e-11)
+        assert_equal(run("tensorflow graph", given), given.expected(), 1e-11)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -65,28 +35,23 @@ def test_compiled_by_xla(kind):
     assert_equal(run("tensorflow xla", given), given.expected(), 1e-11)
 
 
-@pytest.mark.parametrize("road", ["torch", "tensorflow xla"])
-def test_float32_keeps_to_the_oracle_within_its_precision(road):
+def test_compiled_float32_resets_keep_to_the_oracle_within_its_precision():
     given = cut("lstm", layers=2, units=16, dtype="float32")
-    found = run(road, given)
+    found = run("tensorflow xla", given)
     assert {each.dtype for each in found.values()} == {np.dtype("float32")}
     assert_equal(found, given.expected(), 1e-5)
 
 
-@pytest.mark.parametrize(
-    ("road", "kind"),
-    [*((road, kind) for road in ("torch", "tensorflow eager") for kind in KINDS), ("tensorflow xla", "lstm")],
-)
-def test_nothing_crosses_a_reset(road, kind):
+def test_nothing_crosses_a_reset_that_xla_compiled():
     """Row 1 is reset at 0, 2 and 3: what only its last segment's loss asks for asks nothing of what lies before."""
-    given = cut(kind, layers=2)
+    given = cut("lstm", layers=2)
     for part in given.state:
         part[:, 1], part[:, 4] = np.nan, np.inf
     given.d_outputs[:] = 0
     given.d_outputs[4, 1] = 1
     for part in given.d_state:
         part[:] = 0
-    found = run(road, given)
+    found = run("tensorflow xla", given)
     assert all(np.isfinite(each).all() for each in found.values())
     d_inputs = found["gradient of inputs"]
     assert d_inputs[3:5, 1].all() and np.count_nonzero(d_inputs) == d_inputs[3:5, 1].size
@@ -94,23 +59,6 @@ def test_nothing_crosses_a_reset(road, kind):
     for k in range(len(given.state)):
         gradient = found[f"gradient of initial[{k}]"]
         assert gradient[:, 1].all() and not np.delete(gradient, 1, axis=1).any()
-
-
-@pytest.mark.parametrize("huge", [-1e30, np.inf, np.nan])
-@pytest.mark.parametrize("module", [torch_recurrence, tensorflow_recurrence], ids=["torch", "tensorflow"])
-def test_what_a_row_ran_into_is_gone_after_its_reset(module, huge):
-    tensor = torch.tensor if module is torch_recurrence else tf.constant
-    for kind in KINDS:
-        given = cut(kind)
-        weights = [{k: None if v is None else tensor(v) for k, v in each.items()} for each in given.weights]
-        state, initial = ([tensor(part) for part in parts] for parts in (given.state, given.initial))
-        wanted = given.expected()
-        given.inputs[4, 3] = huge  # row 3 begins anew at step 5
-        outputs, end = call(module, kind, tensor(given.inputs), state, weights, None, tensor(given.resets), initial)
-        after = np.delete(np.asarray(outputs), (4, 3), axis=0)[-1]
-        np.testing.assert_allclose(after, wanted["outputs"][5], rtol=0, atol=1e-12)
-        for k, part in enumerate(end):
-            np.testing.assert_allclose(np.asarray(part), wanted[f"state[{k}]"], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,8 +74,8 @@ def test_torch_runs_rows_without_a_reset_in_the_plain_kernel(monkeypatch, kind):
     for where, wanted in {
         "some": [packed, ((STEPS, 3, 4), None)],
         "none": [((STEPS, ROWS, 4), None)],
-        "first": [((STEPS, ROWS, 4), None)],
-        "every row": [((STEPS * ROWS, 4), [10, 8, 6, 4, 2])],
+        "first-step": [((STEPS, ROWS, 4), None)],
+        "one-a-row": [((STEPS * ROWS, 4), [10, 8, 6, 4, 2])],
     }.items():
         given = cut(kind, where, layers=2)
         run("torch", given)
@@ -136,8 +84,8 @@ def test_torch_runs_rows_without_a_reset_in_the_plain_kernel(monkeypatch, kind):
 
 
 def test_torch_makes_no_cut_where_resets_come_first_only():
-    assert find(torch.tensor(RESETS["first"])) is None
-    assert find(torch.tensor(SOME[:1])) is None
+    assert find(torch.tensor(RESETS["first-step"])) is None
+    assert find(torch.tensor(RESETS["some"][:1])) is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,7 +106,7 @@ def test_tensorflow_traces_once_for_all_resets_lengths_and_batch_sizes(kind):
             loss = tf.reduce_sum(outputs)
         return outputs, end, tape.gradient(loss, variables)
 
-    for where, steps, rows in (("some", STEPS, ROWS), ("every row", 4, 3)):
+    for where, steps, rows in (("some", STEPS, ROWS), ("one-a-row", 4, 3)):
         given = cut(kind, where, layers=2)
         given.inputs, given.resets = given.inputs[:steps, :rows], given.resets[:steps, :rows]
         given.state, given.initial = ([part[:, :rows] for part in parts] for parts in (given.state, given.initial))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import tbptt_torch.recurrence as torch_recurrence
-from recurrence.problems import call, problem
+from tbptt.testing.conformance.recurrence_problems import call, problem
 
 # isort: split
 import keras

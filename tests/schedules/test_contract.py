@@ -2,11 +2,67 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 
 from schedules.plans import Listed
 from tbptt.errors import ScheduleError
-from tbptt.schedules import Fixed, Schedule, Window, as_schedule, checked_plan, cost, explain
+from tbptt.schedules import (
+    ARTBP,
+    Adaptive,
+    Checkpointed,
+    Fixed,
+    RandomLength,
+    Schedule,
+    Window,
+    as_schedule,
+    checked_plan,
+    cost,
+    explain,
+)
+from tbptt.testing import ScheduleConformance
+
+OURS = [
+    Fixed(1),
+    Fixed(5),
+    Fixed(4, offset="staggered"),
+    Fixed(4, drop_last=True, offset="random", seed=4),
+    Fixed(3, 8, drop_last=True),
+    Fixed(3, 8, "window", offset="random", burn_in=1, seed=5),
+    Fixed(5, 2),
+    RandomLength(8, 0.7, 3, min=2, seed=1),
+    RandomLength(8, std=1, offset="random", burn_in=2, seed=2),
+    ARTBP(5, seed=2),
+    ARTBP(3, alpha=None, block=2, offset="random", seed=3),
+    ARTBP(c=0.3, offset=1, seed=4),
+    ARTBP(5, block=3, drop_last=True, seed=5),
+    Checkpointed(7, 2, offset="random", seed=6),
+    Checkpointed(7, drop_last=True),
+    Adaptive(0.5, max=6, offset="random", seed=6),
+]
+
+
+class TestOurs(ScheduleConformance):
+    """What third parties' schedules are put through, for ours."""
+
+    @pytest.fixture(autouse=True, params=OURS, ids=repr)
+    def _each(self, request: pytest.FixtureRequest) -> None:
+        self.schedule = request.param  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", [RandomLength, Adaptive])
+def test_what_was_saved_at_the_last_window_before_a_dropped_end_goes_on(kind: type[RandomLength | Adaptive]) -> None:
+    """Whether another window fits is known when its length is drawn, after the state was saved: there may be none left."""
+    options = {"drop_last": True, "offset": 1, "seed": 0}
+    schedule = RandomLength(8, std=0, **options) if kind is RandomLength else Adaptive(0.5, max=8, **options)
+    for length in range(2, 30):
+        saved = [(window, copy.deepcopy(schedule.state_dict())) for window in schedule.plan(length)]
+        for number, (_, state) in enumerate(saved):
+            other = copy.deepcopy(schedule)
+            other.load_state_dict(state)
+            rest = list(other.plan(length))
+            assert rest == ([window for window, _ in saved[number + 1 :]] or rest)
 
 
 def test_a_schedule_of_a_third_party_needs_no_base_class() -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import tbptt
-from oracles import optimizers as oracles
 from tbptt import nn, ops, optim
 from tbptt.errors import ConfigurationError
 from tbptt.protocols import Backend
+from tbptt.testing.oracles import optimizers as oracles
 from trainer.slopes import Slope, batches, descend
 
 RATE = 0.5
