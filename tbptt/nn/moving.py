@@ -55,18 +55,18 @@ def move(
             )
         converted[id(old)] = old, new
     for each in attributes:
-        each.update({key: _replaced(value, converted) for key, value in each.items()})
+        each.update({key: replaced(value, converted) for key, value in each.items()})
 
 
-def _replaced(value: Any, converted: Converted) -> Any:
+def replaced(value: Any, converted: Converted) -> Any:
     """With new parameters for old; in lists and dicts in place, as others may hold them; a tuple anew if it must."""
     if isinstance(value, list | dict):
         for key, item in list(value.items() if isinstance(value, dict) else enumerate(value)):
-            new = _replaced(item, converted)
+            new = replaced(item, converted)
             if new is not item:
                 value[key] = new
     elif isinstance(value, tuple):
-        items = [_replaced(item, converted) for item in value]
+        items = [replaced(item, converted) for item in value]
         if any(new is not old for new, old in zip(items, value, strict=True)):
             return getattr(type(value), "_make", tuple)(items)  # namedtuples have one
     elif id(value) in converted:

@@ -85,7 +85,7 @@ def exchange(module: Module, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
     converted = {id(old): (old, new) for old, new in pairs}
     for part in module.modules():
         if isinstance(part, Module):
-            vars(part).update({name: moving._replaced(value, converted) for name, value in vars(part).items()})
+            vars(part).update({name: moving.replaced(value, converted) for name, value in vars(part).items()})
 
 
 def _refuse_foreign(module: Module, modules: list[tuple[str, Any]], backend: Backend) -> None:
