@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 from collections.abc import Sequence
 
 from tbptt.errors import TbpttError
@@ -30,9 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TbpttError as error:
         print(f"tbptt: {error}", file=sys.stderr)
         return FAILED
+    except OSError as error:  # no such folder, no right to write, no room
+        print(f"tbptt: {error}", file=sys.stderr)
+        return FAILED
+    except SystemExit:  # rich's, with status 1, where nobody reads what is printed
+        return FAILED
     except KeyboardInterrupt:
         print("tbptt: interrupted", file=sys.stderr)
         return 130
+    except Exception:  # a mistake of ours; Python's own status for it, 1, would say that the runs differ
+        traceback.print_exc()
+        return FAILED
     return status
 
 

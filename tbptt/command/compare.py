@@ -7,17 +7,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from tbptt import backends
-from tbptt.comparison.comparison import Comparison
+from tbptt.comparison.comparison import Comparison, Follow
 from tbptt.comparison.recording import Head, Reader, Record, Writer
 from tbptt.comparison.report import write_report
 from tbptt.comparison.scripts import Script, Settings
 from tbptt.comparison.table import table
 from tbptt.comparison.together import side_by_side
 from tbptt.comparison.tolerances import Tolerance
-from tbptt.errors import ConfigurationError, RecordingError
+from tbptt.errors import ConfigurationError, RecordingError, ScriptError
 
 SAME, DIFFERENT = 0, 1
 
@@ -61,36 +61,62 @@ def run(options: argparse.Namespace) -> int:
         console.width = 120  # a file or a pipe has no width, and the table would be folded to 80
     names = _backends(options)
     tolerance = Tolerance(options.rtol, options.atol).checked()
+    if options.record:
+        if options.record.is_dir():
+            raise ConfigurationError(
+                f"--record needs the name of a file; received the folder {os.fspath(options.record)!r}."
+            )
+        options.record.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         golden = _golden(options.against, stack) if options.against else None
         settings = _settings(options, golden)
-        follow = [options.lockstep and (golden is not None or number > 0) for number in range(len(names))]
+        follow: Follow = "never" if settings.elements is not None else "always" if options.lockstep else "grown"
+        follows = [follow != "never" and (golden is not None or number > 0) for number in range(len(names))]
         scripts = [
-            stack.enter_context(_script(options, name, settings._replace(follows=follows), len(names)))
-            for name, follows in zip(names, follow, strict=True)
+            stack.enter_context(_script(options, name, settings._replace(follows=each), len(names)))
+            for name, each in zip(names, follows, strict=True)
         ]
         heads = [*([golden.head] if golden else []), *(script.head for script in scripts)]
         for head in heads:
             console.print(f"{head}", highlight=False)
         labels = [*([f"the recording ({golden.head.backend})"] if golden else []), *names]
-        comparisons = [Comparison(labels[0], label, tolerance) for label in labels[1:]]
-        sources: list[Iterable[Record]] = [*([golden] if golden else []), *scripts]
-        keep = _keeper(options.record, heads[0], stack) if options.record else lambda record: None
-        with _progress(settings.windows, comparisons) as count:
+        comparisons = [Comparison(labels[0], label, tolerance, follow) for label in labels[1:]]
+        runs: list[Iterable[Record]] = [*scripts]
+        if options.record:
+            runs[0] = stack.enter_context(_kept(scripts[0], options.record))
+        try:
+            windows = _walk(
+                [*([golden] if golden else []), *runs], comparisons, settings.windows, scripts[-len(comparisons) :]
+            )
+        except (ScriptError, RecordingError):
+            if any(comparison.windows for comparison in comparisons):
+                console.print("One run failed. Up to there:")
+                _say(console, comparisons, heads, options)
+            raise
+        if not windows:
+            raise ConfigurationError(
+                f"{options.script} trained no window with tbptt.Trainer.fit, so there is nothing to compare. Loops of one's own "
+                f"are compared with tbptt.testing.assert_backends_agree or by hand."
+            )
+    status = _say(console, comparisons, heads, options)
+    if options.record:
+        console.print(f"wrote {options.record}", highlight=False, markup=False, soft_wrap=True)
+    return status
 
-            def each(record: Record) -> None:
-                keep(record)
-                count(record)
-                for script in scripts:
-                    script.send(record)
 
-            windows = side_by_side(sources, comparisons, settings.windows, each)
-    if not windows:
-        raise ConfigurationError(
-            f"{options.script} trained no window with tbptt.Trainer.fit, so there is nothing to compare. Loops of one's own are "
-            f"compared with tbptt.testing.assert_backends_agree or by hand."
-        )
-    return _say(console, comparisons, heads, options)
+def _walk(
+    sources: list[Iterable[Record]], comparisons: list[Comparison], limit: int | None, scripts: list[Script]
+) -> int:
+    """Compare all windows, with progress shown and every window handed to who follows; their number."""
+    with _progress(limit, comparisons) as count:
+
+        def each(record: Record) -> None:
+            count(record)
+            for comparison, script in zip(comparisons, scripts, strict=False):
+                if comparison.windows != limit:  # else it has ended, and nobody may read what is sent
+                    script.send(comparison.correction(record))
+
+        return side_by_side(sources, comparisons, limit, each)
 
 
 def _say(console: Any, comparisons: list[Comparison], heads: list[Head], options: argparse.Namespace) -> int:
@@ -102,15 +128,13 @@ def _say(console: Any, comparisons: list[Comparison], heads: list[Head], options
             folder = options.report if len(comparisons) == 1 else options.report / comparison.other
             for path in write_report(folder, comparison, (heads[0], head)):
                 console.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
-    if options.record:
-        console.print(f"wrote {options.record}", highlight=False, markup=False, soft_wrap=True)
     return SAME if all(comparison.is_same for comparison in comparisons) else DIFFERENT
 
 
 def _backends(options: argparse.Namespace) -> list[str]:
     if not options.script.is_file():
         raise ConfigurationError(f"There is no script {os.fspath(options.script)!r}.")
-    names = [name for name in (options.backends or "").split(",") if name] or backends.installed()
+    names = [name for each in (options.backends or "").split(",") if (name := each.strip())] or backends.installed()
     for name in names:
         backends.check(name)
     needed = 1 if options.against or options.record else 2
@@ -156,10 +180,25 @@ def _script(options: argparse.Namespace, name: str, settings: Settings, runs: in
     return Script(options.script, options.script_arguments, name, settings, log, threads)
 
 
-def _keeper(path: Path, head: Head, stack: ExitStack) -> Callable[[Record], Any]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file: IO[bytes] = stack.enter_context(path.open("wb"))
-    return Writer(file, head)
+@contextmanager
+def _kept(script: Script, path: Path) -> Iterator[Iterable[Record]]:
+    """The script's windows, written down as they are read. The file takes its name when it is whole: a run that fails leaves the
+    recording that was there, and one that is read here (``--against``) may be replaced.
+    """
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    try:
+        with unfinished.open("wb") as file:
+            write = Writer(file, script.head)
+
+            def written() -> Iterator[Record]:
+                for record in script:
+                    write(record)
+                    yield record
+
+            yield written()
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @contextmanager

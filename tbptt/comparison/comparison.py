@@ -6,20 +6,25 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import groupby, zip_longest
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from tbptt.comparison.differences import Difference, differences
 from tbptt.comparison.moments import MOMENTS
 from tbptt.comparison.recording import Place, Record
+from tbptt.comparison.rows import Columns, Rows
 from tbptt.comparison.tolerances import Tolerance
 from tbptt.types import Array
 
-_GROWN = 1e3
-"""How much of a difference that was there before one window may make; what is more began in it."""
+_GROWN = 100
+"""How much one window may make of a difference that was there before; what is more began in it."""
 _ROUNDING = "  It had grown by then, as rounding does at high rates: lockstep, where all windows begin equal, tells the two apart."
-_IS_A_PARAMETER = ("start", "gradient", "clipping", "update")
+_IS_A_PARAMETER = ("start", "gradient", "clipping", "update", "optimizer")
+
+
+Follow = Literal["never", "grown", "always"]
+"""When a run goes on from another one's parameters and state: never, where rounding has grown beyond the tolerated, or always."""
 
 
 class Parting(NamedTuple):
@@ -82,44 +87,73 @@ class Comparison:
     Args:
         one, other: what the two are called.
         tolerance: what counts as the same.
+        follow: when the second run, where it can, is to go on from the first one's parameters and state (`correction`).
     """
 
     one: str
     other: str
     tolerance: Tolerance = field(default_factory=Tolerance)
+    follow: Follow = "never"
     windows: int = 0
     """Compared so far."""
     parting: Parting | None = None
     ended: str = ""
     """Said where one run has fewer windows than the other."""
-    rows: list[tuple[int, Difference]] = field(default_factory=list)
+    rows: Rows = field(default_factory=Rows)
     """Every array of every window: number of the window, difference."""
     losses: list[tuple[float, float]] = field(default_factory=list)
     """Of every window."""
     largest_before: float = 0.0
     """Difference of any two elements before the runs part."""
+    corrected: list[int] = field(default_factory=list)
+    """Windows after which the second run went on from the first one's parameters, optimizer and state, because rounding had grown."""
 
     def __post_init__(self) -> None:
         self.tolerance.checked()
         self._left: tuple[dict[str, Array], dict[str, Array]] = {}, {}
         """Parameters as either run left them last."""
+        self._excess = 0.0
+        """The largest difference of the window before, in units of what is tolerated."""
 
     def add(self, first: Record, second: Record) -> None:
         """Compare one window."""
         first, second = self._with_starts(first, second)
+        excess, has_grown = 0.0, False
         for _, group in groupby(differences(first, second, self.tolerance), lambda difference: difference.moment):
             found = list(group)
-            self.rows += [(first.place.window, difference) for difference in found]
-            if self.parting is None:
+            for difference in found:
+                self.rows.append(first.place.window, difference)
+            here = max(difference.excess for difference in found)
+            if self.parting is None and 1 < here <= _GROWN * self._excess and self.follow == "grown":
+                has_grown = True
+            elif self.parting is None and here > 1:
                 beyond = [difference for difference in found if difference.is_beyond]
-                if beyond:
-                    self.parting = Parting(first.place, beyond[0], len(beyond) - 1)
-                else:
-                    self.largest_before = max(self.largest_before, *(difference.maximum for difference in found))
-        if "loss" in first.moments and "loss" in second.moments:
-            one, other = (next(iter(record.moments["loss"].values())) for record in (first, second))
+                self.parting = Parting(first.place, beyond[0], len(beyond) - 1)
+            elif self.parting is None:
+                self.largest_before = max(self.largest_before, *(difference.maximum for difference in found))
+            excess = max(excess, here)
+        self._excess = excess
+        if has_grown and self.parting is None:
+            self.corrected.append(first.place.window)
+        one, other = (record.moments.get("loss", {}).get("loss") for record in (first, second))
+        if one is not None and other is not None:
             self.losses.append((float(one), float(other)))
         self.windows += 1
+
+    def correction(self, first: Record) -> Record:
+        """What the second run is to go on from, after a window of the first that was just compared.
+
+        The first run's parameters and state if `follow` is ``"always"``, or if it is ``"grown"`` and a difference that was there
+        before has grown beyond the tolerated in this window, as long as the runs have not parted; else nothing. A difference
+        counts as grown if it is at most a hundred times that of the window before.
+        """
+        has_grown = bool(self.corrected) and self.corrected[-1] == first.place.window
+        if not (self.follow == "always" or (has_grown and self.parting is None)):
+            return Record(first.place, {})
+        left, self._excess = dict(self._left[0]), 0.0
+        self._left = left, dict(left)
+        of_window = {moment: first.moments.get(moment, {}) for moment in ("forward", "optimizer")}
+        return Record(first.place, {"update": left, **of_window})
 
     def _with_starts(self, first: Record, second: Record) -> tuple[Record, Record]:
         """The records, where only one says that a parameter was changed between windows with what it still is in the other."""
@@ -156,37 +190,59 @@ class Comparison:
         if self.windows == 0:
             return f"There was no window to compare. {self.ended}".rstrip()
         if self.is_same:
-            largest = max((difference.maximum for _, difference in self.rows), default=0.0)
             return (
                 f"{self.one} and {self.other} computed the same over {_windows(self.windows)}: the largest difference of any two "
-                f"elements was {largest:.1e}."
+                f"elements was {self.rows.largest():.1e}.{self._said_of_growth()}{self._said_of_losses()}"
             )
         said = [self.parting.described(self.one, self.other, self.largest_before)] if self.parting else []
         return "\n".join([*said, *([self.ended] if self.ended else [])])
 
+    def _said_of_growth(self) -> str:
+        if not self.corrected:
+            return ""
+        after = f"{'windows' if len(self.corrected) > 1 else 'window'} {_listed(self.corrected)}"
+        return (
+            "\nNo difference began in any of them. The training is chaotic, so rounding grows from window to window: where it was "
+            f"beyond\nthe tolerated, {self.other} went on from {self.one}'s parameters, optimizer and state, after {after}."
+        )
+
+    def _said_of_losses(self) -> str:
+        number = next((n for n, pair in enumerate(self.losses) if not all(map(math.isfinite, pair))), None)
+        if number is None:
+            return ""
+        return f"\nThe loss was {self.losses[number][0]} on both in window {number}, and nothing is shown by what came after."
+
     def summaries(self) -> list[Summary]:
         """A row for each moment that came."""
-        return [self._summary(moment) for moment in MOMENTS if any(row.moment == moment for _, row in self.rows)]
+        found = {moment: self.rows.at(moment) for moment in MOMENTS}
+        return [self._summary(moment, rows) for moment, rows in found.items() if rows.window.size]
 
     def curve(self, moment: str) -> dict[int, float]:
         """Number of each window to its largest difference relative to scale, at a moment."""
-        curve: dict[int, float] = {}
-        for window, difference in self.rows:
-            if difference.moment == moment:
-                curve[window] = max(curve.get(window, 0.0), difference.relative)
-        return curve
+        return _curve(self.rows.at(moment))
 
-    def _summary(self, moment: str) -> Summary:
-        rows = [(window, difference) for window, difference in self.rows if difference.moment == moment]
-        window, worst = max(rows, key=lambda row: row[1].relative)
+    @property
+    def _grew_until(self) -> float:
+        """The last window of the runs' beginning, in which the second was left to itself."""
+        return self.corrected[0] if self.corrected else math.inf
+
+    def _summary(self, moment: str, rows: Columns) -> Summary:
+        worst = int(rows.relative.argmax())
         return Summary(
             moment,
-            max(difference.maximum for _, difference in rows),
-            worst.relative,
-            max(difference.ulp for _, difference in rows),
-            growth(self.curve(moment)),
-            f"window {window}, {worst.name}" if worst.maximum else "",
+            float(rows.maximum.max()),
+            float(rows.relative[worst]),
+            float(rows.ulp.max()),
+            growth({window: value for window, value in _curve(rows).items() if window <= self._grew_until}),
+            f"window {rows.window[worst]}, {self.rows.name(rows.name[worst])}" if rows.maximum[worst] else "",
         )
+
+
+def _curve(rows: Columns) -> dict[int, float]:
+    windows, places = np.unique(rows.window, return_inverse=True)
+    largest = np.zeros(windows.size)
+    np.maximum.at(largest, places, rows.relative)
+    return dict(zip(windows.tolist(), largest.tolist(), strict=True))
 
 
 def growth(curve: dict[int, float]) -> float | None:
@@ -206,6 +262,11 @@ def growth(curve: dict[int, float]) -> float | None:
 def counted(ulp: float) -> str:
     """Units of the last place, readable."""
     return f"{ulp:,.0f}" if ulp < 1e7 else f"{ulp:.1e}"
+
+
+def _listed(windows: list[int]) -> str:
+    shown = ", ".join(map(str, windows[:5]))
+    return f"{shown} and {len(windows) - 5} more" if len(windows) > 5 else shown
 
 
 def _windows(count: int) -> str:

@@ -39,9 +39,16 @@ class Difference(NamedTuple):
         return self.maximum / self.scale if self.scale and math.isfinite(self.scale) else self.maximum
 
     @property
+    def excess(self) -> float:
+        """The largest difference, in units of what is tolerated."""
+        if self.fault:
+            return math.inf
+        return self.maximum / self.allowed if self.allowed else math.inf if self.maximum else 0.0
+
+    @property
     def is_beyond(self) -> bool:
         """Whether it is more than tolerated."""
-        return bool(self.fault) or not self.maximum <= self.allowed
+        return self.excess > 1
 
 
 def differences(first: Record, second: Record, tolerance: Tolerance) -> Iterator[Difference]:
@@ -49,7 +56,8 @@ def differences(first: Record, second: Record, tolerance: Tolerance) -> Iterator
     for moment in MOMENTS:
         one, other = first.moments.get(moment, {}), second.moments.get(moment, {})
         for name in (*one, *(name for name in other if name not in one)):
-            yield _difference(moment, name, one.get(name), other.get(name), tolerance, first.shapes)
+            pair = one.get(name), other.get(name)
+            yield _difference(moment, name, *pair, tolerance, first.shapes, first.arithmetic or second.arithmetic)
 
 
 def _difference(
@@ -59,6 +67,7 @@ def _difference(
     other: Array | None,
     tolerance: Tolerance,
     shapes: dict[str, tuple[int, ...]],
+    arithmetic: str,
 ) -> Difference:
     if one is None or other is None:
         fault = f"is there on one side only, the {'second' if one is None else 'first'}"
@@ -82,7 +91,7 @@ def _difference(
         float(distance[flat]),
         scale,
         _ulp(a, b, distance, dtype),
-        tolerance.allowed(moment, dtype, scale),
+        tolerance.allowed(moment, arithmetic if arithmetic and moment not in ("start", "data") else dtype, scale),
         _index(flat, one.shape, shapes.get(f"{moment}/{name}")),
         (float(a[flat]), float(b[flat])),
     )

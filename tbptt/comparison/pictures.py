@@ -54,14 +54,14 @@ def _curves(comparison: Comparison) -> Figure:
 
 
 def _heat_map(comparison: Comparison) -> Figure | None:
-    rows = [(window, each) for window, each in comparison.rows if each.moment == "update"]
-    if not rows:
+    rows = comparison.rows.at("update")
+    if not rows.window.size:
         return None
-    names, windows = list(dict.fromkeys(each.name for _, each in rows)), sorted({window for window, _ in rows})
+    numbers, row_of = np.unique(rows.name, return_inverse=True)
+    windows, column_of = np.unique(rows.window, return_inverse=True)
+    names = [comparison.rows.name(number) for number in numbers]
     table = np.full((len(names), len(windows)), np.nan)
-    row_of, column_of = ({item: n for n, item in enumerate(items)} for items in (names, windows))
-    for window, each in rows:
-        table[row_of[each.name], column_of[window]] = min(max(each.relative, _FLOOR), 1e18)
+    table[row_of, column_of] = np.clip(rows.relative, _FLOOR, 1e18)
     figure = Figure(figsize=(10, 1.6 + 0.3 * len(names)), layout="constrained")
     axes = figure.subplots()
     top = max(1e-12, float(np.nanmax(table)))

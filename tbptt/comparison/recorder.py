@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +17,7 @@ from tbptt.comparison.moments import MOMENTS
 from tbptt.comparison.recording import Head, Place, Record, Writer, thinned
 from tbptt.errors import ConfigurationError
 from tbptt.nn.native import backend_of_model, named_tensors_of
+from tbptt.optim import Optimizer
 from tbptt.trainer.dispatch import overridden
 from tbptt.types import Array, Tree
 
@@ -116,19 +117,24 @@ class Recorder(Callback):
     def on_window_end(self, trainer: Trainer, module: Any, outputs: Any, window: Tree, window_idx: int) -> None:
         """Write down what came out, and hand the window over."""
         logged = {name: value for name, value in outputs.items() if name != "loss"}
-        self._note("forward", _named(trainer.hiddens, "state") | _named(logged, "logged"))
-        self._note("loss", {"loss": outputs["loss"]})
+        self._note("forward", _named(trainer.hiddens, "state"))
+        self._note("loss", {"loss": outputs["loss"]} | _named(logged, "logged"))  # it is often logged itself
         left = {name: _copy(value) for name, value in named_tensors_of(module)}
         if trainer.global_step != self._steps:
             self._note("update", left)
+            for optimizer in _own(trainer.optimizers):
+                self._note(
+                    "optimizer",
+                    {name: slots[index] for name, slots, index in self._slots(optimizer.state_dict(), optimizer)},
+                )
         self._steps, self._left = trainer.global_step, left
         place = Place(self._count, trainer.current_epoch, trainer.batch_idx, window_idx, self._steps, self._fit)
         assert self._write is not None
         in_order = {moment: self._moments[moment] for moment in MOMENTS if moment in self._moments}
-        self._write(Record(place, in_order, self._shapes))
+        self._write(Record(place, in_order, self._shapes, trainer.compute_dtype or ""))
         self._moments, self._shapes = {}, {}
         self._count += 1
-        if self._count == self._windows:
+        if self._windows is not None and self._count >= self._windows:  # above it, where a script has caught the first
             raise EnoughWindows
         if self._follow is not None:
             self._take(next(self._follow, None), trainer, module)
@@ -170,6 +176,12 @@ class Recorder(Callback):
             if name in update:
                 backend_of(value).interop.write(value, update[name])
                 self._left[name] = update[name]
+        kept = record.moments.get("optimizer", {})
+        for optimizer in _own(trainer.optimizers) if kept else ():
+            state = optimizer.state_dict()
+            for name, slots, index in self._slots(state, optimizer):
+                slots[index] = kept.get(name, slots[index])
+            optimizer.load_state_dict(state)
         if trainer.hiddens is not None:
             leaves = _named(trainer.hiddens, "state")
             new = [
@@ -177,6 +189,13 @@ class Recorder(Callback):
                 for name, leaf in leaves.items()
             ]
             trainer.hiddens = tree.unflatten(tree.structure(trainer.hiddens), new)
+
+    def _slots(self, state: dict[str, Any], optimizer: Optimizer) -> Iterator[tuple[str, list[Array], int]]:
+        """Of every array in an optimizer's state its name, the list it is in, and where."""
+        for kept, group in zip(state["groups"], optimizer.param_groups, strict=True):
+            for slot, arrays in kept["slots"].items():
+                for index, parameter in enumerate(group["params"] if slot != "step" else ()):
+                    yield f"{self._names.get(id(parameter), index)}.{slot}", arrays, index
 
     def _has_changed(self, name: str, value: Any) -> bool:
         left = self._left.get(name)
@@ -200,6 +219,11 @@ class Recorder(Callback):
                 self._shapes[f"{moment}/{name}"] = array.shape
         if not entries:
             del self._moments[moment]
+
+
+def _own(optimizers: list[Any]) -> list[Optimizer]:
+    """Those of `tbptt.optim`, whose state has the same names on every engine."""
+    return [optimizer for optimizer in optimizers if isinstance(optimizer, Optimizer)]
 
 
 def _copy(value: Any) -> Array:

@@ -11,6 +11,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from typing import IO
@@ -86,6 +87,8 @@ class Record:
     """Moment to name to array; a moment that did not come (no clipping, no update) is not there."""
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Of arrays of which only some elements are kept, by ``moment/name``."""
+    arithmetic: str = ""
+    """The dtype that layers computed in, where it is shorter than the parameters' (mixed precision)."""
 
 
 def thinned(array: Array, elements: int | None) -> Array:
@@ -130,7 +133,12 @@ class Writer:
         arrays = {
             f"{moment}/{name}": array for moment, entries in record.moments.items() for name, array in entries.items()
         }
-        texts = {"place": asdict(record.place), "order": list(arrays), "shapes": record.shapes}
+        texts = {
+            "place": asdict(record.place),
+            "order": list(arrays),
+            "shapes": record.shapes,
+            "arithmetic": record.arithmetic,
+        }
         self._block(arrays, {name: json.dumps(value) for name, value in texts.items()})
         self._windows += 1
 
@@ -173,20 +181,16 @@ class Reader:
         first = self._block()
         if first is None:
             raise RecordingError(f"The recording {self.name!r} ends before it says what was run.")
-        return Head(**json.loads(first[1]["head"]))
+        with self._damage_told():
+            return Head(**json.loads(first[1]["head"]))
 
     def __iter__(self) -> Iterator[Record]:
         while (block := self._block()) is not None:
-            arrays, texts = block
-            moments: dict[str, dict[str, Array]] = {}
-            for name in json.loads(texts["order"]):
-                moment, _, entry = name.partition("/")
-                moments.setdefault(moment, {})[entry] = arrays[name]
-            shapes = {name: tuple(shape) for name, shape in json.loads(texts["shapes"]).items()}
-            yield Record(Place(**json.loads(texts["place"])), moments, shapes)
+            with self._damage_told():
+                record = _record(*block)
+            yield record
 
     def _block(self) -> tuple[dict[str, Array], dict[str, str]] | None:
-        from safetensors import SafetensorError
         from safetensors.numpy import load
 
         size = self._file.read(8)
@@ -194,10 +198,32 @@ class Reader:
             return None
         length = int.from_bytes(size, "little")
         block = self._file.read(length) if len(size) == 8 and length < _LONGEST else b""
-        try:
+        with self._damage_told():
             if len(block) != length:
                 raise ValueError(f"a block of {length} bytes has {len(block)}")
             header = json.loads(block[8 : 8 + int.from_bytes(block[:8], "little")])
             return load(block), header["__metadata__"]
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise RecordingError(f"The recording {self.name!r} is damaged or breaks off: {error}.") from error
+
+    @contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """What goes wrong in decoding, as an error of ours."""
+        from safetensors import SafetensorError
+
+        try:
+            yield
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RecordingError(
+                f"The recording {self.name!r} is damaged or breaks off: {error}. Make it again with tbptt compare SCRIPT --record "
+                f"FILE."
+            ) from error
+
+
+def _record(arrays: dict[str, Array], texts: dict[str, str]) -> Record:
+    """A window of what a block holds."""
+    moments: dict[str, dict[str, Array]] = {}
+    for name in json.loads(texts["order"]):
+        moment, _, entry = name.partition("/")
+        moments.setdefault(moment, {})[entry] = arrays[name]
+    shapes = {name: tuple(shape) for name, shape in json.loads(texts["shapes"]).items()}
+    arithmetic = json.loads(texts.get("arithmetic", '""'))  # which recordings of earlier versions lack
+    return Record(Place(**json.loads(texts["place"])), moments, shapes, arithmetic)

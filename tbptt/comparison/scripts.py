@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,9 @@ class Script(AbstractContextManager["Script"]):
         environment = {**os.environ, "TBPTT_BACKEND": backend, "PYTHONHASHSEED": "0"}
         if threads is not None:
             environment = {**dict.fromkeys(_THREADS, str(threads)), **environment}
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._log = open(log, "w+b") if log is not None else tempfile.TemporaryFile()  # noqa: SIM115  (closed on leaving)
-        options = json.dumps(settings._asdict())
+        options = json.dumps({**settings._asdict(), "folder": self._folder.name})
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tbptt.comparison.child", options, os.fspath(path), *arguments],
             stdout=subprocess.PIPE,
@@ -100,9 +102,10 @@ class Script(AbstractContextManager["Script"]):
     def _check(self) -> None:
         status = self._process.wait()
         if status:
-            raise ScriptError(
-                f"The script failed on {self.name} with status {status}. The end of what it printed:\n\n{self.printed()}"
-            )
+            how = f"failed on {{}} with status {status}" if status > 0 else f"was ended on {{}} by {_signal(-status)}"
+            printed = self.printed()
+            printed = f"The end of what it printed:\n\n{printed}" if printed else "It printed nothing."
+            raise ScriptError(f"The script {how.format(self.name)}. {printed}")
 
     def printed(self, lines: int = 30) -> str:
         """The last lines of what the script has printed."""
@@ -119,3 +122,11 @@ class Script(AbstractContextManager["Script"]):
                 with suppress(BrokenPipeError):
                     pipe.close()
         self._log.close()
+        self._folder.cleanup()
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -31,10 +31,12 @@ class LayerConfig(NamedTuple):
     name: str
     kind: str
     config: Mapping[str, Any]
+    top: str
+    """The name of the layer of the whole model that it is in, or is: that of its group in a Keras 2 file."""
 
 
-def layer_configs(model: Mapping[str, Any], path: str = "") -> list[LayerConfig]:
-    """Every layer of a Sequential or functional model, in order, those of models inside included.
+def layer_configs(model: Mapping[str, Any], path: str = "", top: str = "") -> list[LayerConfig]:
+    """Every layer of a Sequential or functional model, in order, those of models inside included; none of a subclassed one.
 
     >>> from tbptt.interop import keras_configs
     >>> layers = [{"class_name": "LSTM", "config": {"name": name}} for name in ("read", "write")]
@@ -42,10 +44,11 @@ def layer_configs(model: Mapping[str, Any], path: str = "") -> list[LayerConfig]
     >>> [(layer.path, layer.name) for layer in found]
     [('layers/lstm', 'read'), ('layers/lstm_1', 'write')]
     """
-    config = model.get("config", {})
-    layers = config if isinstance(config, list) else config.get("layers", [])  # Keras 2.0's Sequential was a bare list
+    layers = _inside(model) or []
     return [
-        found for group, layer in zip(_groups(layers), layers, strict=True) for found in _one(layer, f"{path}{group}")
+        found
+        for group, layer in zip(group_names([layer["class_name"] for layer in layers]), layers, strict=True)
+        for found in _one(layer, f"{path}layers/{group}", top)
     ]
 
 
@@ -59,11 +62,21 @@ def group_names(classes: list[str]) -> list[str]:
     seen: dict[str, int] = {}
     names = []
     for kind in classes:
-        name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
-        name = re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+        name = snake_case(kind)
         count = seen[name] = seen.get(name, -1) + 1
         names.append(f"{name}_{count}" if count else name)
     return names
+
+
+def snake_case(kind: str) -> str:
+    """A class's name as Keras writes it in files.
+
+    >>> from tbptt.interop import keras_configs
+    >>> keras_configs.snake_case("SimpleRNN")
+    'simple_rnn'
+    """
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind))
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def setting_faults(name: str, module: Any, kind: str | None, config: Mapping[str, Any]) -> list[str]:
@@ -105,24 +118,39 @@ def setting_faults(name: str, module: Any, kind: str | None, config: Mapping[str
     return [f"refused: {line}" for line in wrong]
 
 
-def _groups(layers: list[Any]) -> list[str]:
-    return [f"layers/{name}" for name in group_names([layer.get("class_name", "") for layer in layers])]
+def _inside(model: Mapping[str, Any]) -> list[Any] | None:
+    """The layers of a model; None of what is none, whose own settings may be called layers too."""
+    config = model.get("config", {})
+    layers = config if isinstance(config, list) else config.get("layers")  # Keras 2.0's Sequential was a bare list
+    if not isinstance(layers, list) or not all(
+        isinstance(layer, Mapping) and "class_name" in layer for layer in layers
+    ):
+        return None
+    return layers
 
 
-def _one(layer: Mapping[str, Any], path: str) -> Iterator[LayerConfig]:
-    kind, config = layer.get("class_name", ""), layer.get("config", {})
-    if isinstance(config, list) or "layers" in config:
-        yield from layer_configs(layer, f"{path}/")
+def _one(layer: Mapping[str, Any], path: str, top: str) -> Iterator[LayerConfig]:
+    kind: str = layer["class_name"]
+    config: Any = layer.get("config", {})
+    name = (config.get("name") if isinstance(config, Mapping) else None) or layer.get("name", "")
+    if _inside(layer) is not None:
+        yield from layer_configs(layer, f"{path}/", top or name)
         return
-    name = config.get("name") or layer.get("name", "")
     inner = config.get("cell") if kind == "RNN" else config.get("layer") if kind == "TimeDistributed" else None
-    if isinstance(inner, Mapping):
-        kind, config = (
-            inner.get("class_name", ""),
-            {**inner.get("config", {}), "go_backwards": config.get("go_backwards")},
-        )
-        kind = kind.removesuffix("Cell")
-    yield LayerConfig(path, name, kind, config)
+    if not isinstance(inner, Mapping):
+        yield LayerConfig(path, name, kind, config, top or name)
+        return
+    parts = {path: (name, inner)}
+    if inner.get("class_name") == "StackedRNNCells":
+        cells = inner["config"]["cells"]
+        groups = group_names([cell["class_name"] for cell in cells])
+        parts = {
+            f"{path}/cell/cells/{group}": (cell["config"].get("name", ""), cell)
+            for group, cell in zip(groups, cells, strict=True)
+        }
+    for place, (called, part) in parts.items():
+        settings = {**part.get("config", {}), "go_backwards": config.get("go_backwards")}
+        yield LayerConfig(place, called, part.get("class_name", "").removesuffix("Cell"), settings, top or name)
 
 
 def _plain(activation: Any) -> Any:

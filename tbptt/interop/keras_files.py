@@ -15,7 +15,7 @@ import numpy as np
 
 from tbptt.errors import BackendNotInstalledError, WeightsError
 from tbptt.interop.exchange import Place, check_names, places
-from tbptt.interop.keras_configs import KINDS, LayerConfig, group_names, layer_configs
+from tbptt.interop.keras_configs import KINDS, LayerConfig, group_names, layer_configs, snake_case
 from tbptt.interop.keras_matching import Source
 from tbptt.interop.keras_weights import load_sources
 from tbptt.interop.layouts import keras_layouts
@@ -24,6 +24,18 @@ from tbptt.types import Array
 
 _NOT_LAYERS = ("optimizer", "metrics", "seed_generator", "random_generator")
 """Groups that hold no layer's weights."""
+_CONTAINERS = ("layers", "_layer_checkpoint_dependencies")
+"""Groups in which the others are called by their classes."""
+_CLASSES = {
+    *map(snake_case, KINDS),
+    "lstm_cell",
+    "gru_cell",
+    "simple_rnn_cell",
+    "rnn",
+    "time_distributed",
+    "sequential",
+}
+"""Those of the groups that Keras calls by the class in a list, too."""
 
 
 def load_keras_file(module: Module, path: str | os.PathLike[str], names: Mapping[str, Any] | None = None) -> None:
@@ -114,9 +126,12 @@ def read_sources(path: str | os.PathLike[str]) -> list[Source]:
 
 def _keras_3(file: Any, configs: list[LayerConfig]) -> list[Source]:
     """Groups ``.../vars`` with datasets 0, 1, ...; their places in the file come from attributes and classes, not from names."""
-    found = [_keras_3_layer(file, path, arrays, configs) for path, arrays in _groups_with_arrays(file, "")]
-    order = {config.name: i for i, config in enumerate(configs)}
-    return sorted(found, key=lambda source: order.get(source.name, -1)) if configs else found
+    found = []
+    for path, arrays in _groups_with_arrays(file, ""):
+        owner = path.removesuffix("/cell")  # a recurrent layer's weights are its cell's
+        i = next((i for i, c in enumerate(configs) if owner == c.path or owner.startswith(f"{c.path}/")), -1)
+        found.append((i, _keras_3_layer(file, owner, arrays, configs[i] if i >= 0 else None)))
+    return [source for _, source in sorted(found, key=lambda pair: pair[0])]
 
 
 def _groups_with_arrays(group: Any, path: str) -> Iterator[tuple[str, list[Array]]]:
@@ -131,28 +146,34 @@ def _groups_with_arrays(group: Any, path: str) -> Iterator[tuple[str, list[Array
             yield from _groups_with_arrays(group[name], f"{path}/{name}".lstrip("/"))
 
 
-def _keras_3_layer(file: Any, path: str, arrays: list[Array], configs: list[LayerConfig]) -> Source:
-    owner = path.removesuffix("/cell")  # a recurrent layer's weights are its cell's
-    config = next((c for c in configs if owner == c.path or owner.startswith(f"{c.path}/")), None)
+def _keras_3_layer(file: Any, owner: str, arrays: list[Array], config: LayerConfig | None) -> Source:
     marked = file[f"{owner}/vars"].attrs.get("name") if f"{owner}/vars" in file else None
-    alias = ".".join(part for part in owner.split("/") if part not in ("layers", "_layer_checkpoint_dependencies"))
+    alias = ".".join(part for part in owner.split("/") if part not in _CONTAINERS)
     name = config.name if config and owner == config.path else str(marked or alias)
     if config:
         return Source(name, arrays, (alias,), config.kind, config.config)
     kind = None
     if re.search(r"/(forward|backward)_layer(/|$)", owner):
         kind = "Bidirectional"
-    elif re.match(r"(.*/)?(layers|_layer_checkpoint_dependencies)/[^/]*$", owner):  # here groups are named by class
-        stem = re.sub(r"_\d+$", "", owner.rsplit("/", 1)[-1])
-        kind = next((known for known in KINDS if group_names([known]) == [stem]), None)
-    # groups of one class are numbered in the model's order; attributes of a subclassed model stand alphabetically (and those that
-    # come after "layers" in the alphabet are written as layers, without their names)
-    return Source(name if kind != "Bidirectional" else alias, arrays, (alias,), kind, {}, ordered=kind is not None)
+    elif owner.rpartition("/")[0].rpartition("/")[2] in _CONTAINERS:
+        stem = re.sub(r"_\d+$", "", owner.rpartition("/")[2])
+        kind = next((known for known in KINDS if snake_case(known) == stem), None)
+    return Source(name if kind != "Bidirectional" else alias, arrays, (alias,), kind, {}, _series(owner))
+
+
+def _series(owner: str) -> str:
+    """The path without the numbers that count a class: what differs by these alone stands in the model's order. Two classes do not,
+    nor a layer and one of a model inside, nor attributes of a subclassed model, which are written alphabetically (and those after
+    "layers" in the alphabet as layers, without their names).
+    """
+    parts = owner.split("/")
+    stems = [re.sub(r"_\d+$", "", part) for part in parts]
+    counted = [before in _CONTAINERS or stem in _CLASSES for before, stem in zip(["", *parts], stems, strict=False)]
+    return "/".join(stem if count else part for stem, part, count in zip(stems, parts, counted, strict=True))
 
 
 def _keras_2(root: Any, configs: list[LayerConfig]) -> Iterator[Source]:
     """A group a layer, listed in the attribute ``layer_names``; its arrays in ``weight_names``: ``lstm/lstm_cell/kernel:0``."""
-    known = {config.name: config for config in configs}
     for layer in [*_texts(root, "layer_names"), "top_level_model_weights"]:
         if layer not in root:
             continue
@@ -162,15 +183,21 @@ def _keras_2(root: Any, configs: list[LayerConfig]) -> Iterator[Source]:
         for weight in _texts(root[layer], "weight_names"):
             if not any(word in weight for word in _NOT_LAYERS[2:]):
                 parts.setdefault(weight.rpartition("/")[0], []).append(_array(root[layer][weight]))
+        inside = [config for config in configs if config.top == layer]
+        found = []
         for prefix, arrays in parts.items():
             inner = re.sub(r"/[^/]*_cell(_\d+)?$", "", prefix).rpartition("/")[2]
             name = layer if len(parts) == 1 else inner
             name = "" if name == "top_level_model_weights" else name
-            config = known.get(name) or known.get(layer)
+            called = (name, inner, prefix.rpartition("/")[2])
+            i = next((i for i, config in enumerate(inside) if config.name in called), 0 if len(inside) == 1 else -1)
+            config = inside[i] if i >= 0 else None
             kind = config.kind if config else None
             if re.search(r"(^|/)(forward|backward)_", prefix) and len(parts) > 1:
                 kind = "Bidirectional"
-            yield Source(name, arrays, (prefix,), kind, config.config if config else {})
+            found.append((i, Source(name, arrays, (prefix,), kind, config.config if config else {})))
+        # in a model inside, what is not trained is listed last
+        yield from (source for _, source in sorted(found, key=lambda pair: pair[0]))
 
 
 def _write_keras_3(file: Any, found: list[Place], kinds: list[str], names: list[str]) -> None:

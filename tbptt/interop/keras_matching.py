@@ -5,7 +5,6 @@ Nothing is guessed: where several Keras layers could be one of ours and neither 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -26,8 +25,8 @@ class Source(NamedTuple):
     """Keras' class, where it is known"""
     config: Mapping[str, Any] = {}
     """the layer's settings, where they are known"""
-    ordered: bool = True
-    """whether it stands among the others in the model's order, not in that of an alphabet"""
+    series: str = ""
+    """among those of one series it stands in the model's order"""
 
     def answers_to(self, name: str) -> bool:
         """Whether this is one of its names."""
@@ -88,9 +87,7 @@ def _in_order(places: list[Place], sources: list[Source]) -> list[tuple[Place, S
     for fitting, group in groups.items():
         others = {i for other in groups if other != fitting for i in other}
         found = [sources[i] for i in fitting]
-        stems = {re.sub(r"_\d+$", "", [*source.aliases, source.name][0]) for source in found}
-        known_order = len(found) == 1 or len(stems) == 1 or all(source.ordered for source in found)
-        if len(found) == len(group) and not others & set(fitting) and known_order:
+        if len(found) == len(group) and not others & set(fitting) and len({source.series for source in found}) == 1:
             pairs += list(zip(group, found, strict=True))
     return pairs
 
@@ -121,6 +118,10 @@ def _pair_faults(place: Place, source: Source) -> list[str]:
     if len(shapes.get(bias, ())) == 2 and received.get(bias) == shapes[bias][1:]:
         reason = setting_faults(place.key, place.module, "GRU", {"reset_after": False})
         return list(dict.fromkeys([*settings, *reason]))
+    rows = shapes.get(bias, (0,))[-1]
+    if rows and received.get(bias) == (2 * rows,):
+        kind = "CuDNNGRU" if len(shapes[bias]) == 2 else "CuDNNLSTM"
+        return list(dict.fromkeys([*settings, *setting_faults(place.key, place.module, kind, {})]))
     return settings + faults(shapes, received, f"Keras' {source.name}" if source.name else "the Keras weights")
 
 

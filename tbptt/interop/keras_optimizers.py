@@ -61,6 +61,11 @@ def load_keras_optimizer_state(
         WeightsError: listing everything of another shape or number, or without an exact counterpart; nothing is loaded then.
         ConfigurationError: if the optimizer has parameters that are not in the module, or `order` is no order of its layers.
     """
+    if isinstance(variables, str) or not isinstance(variables, Mapping | Sequence):
+        raise WeightsError(
+            f"Expected are the variables of a Keras optimizer, in their order; received a {type(variables).__name__}. Hand over "
+            f"optimizer.variables, of an optimizer that has been built."
+        )
     slots = Slots(optimizer)
     trained = _ordered(trained_places(slots, module, keras_layouts), order)
     named = _slot_names(optimizer)

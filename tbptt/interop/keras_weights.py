@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tbptt.errors import WeightsError
 from tbptt.interop.exchange import Loading, Place, as_array, places
 from tbptt.interop.keras_matching import Source, match
 from tbptt.interop.layouts import keras_layouts
@@ -38,7 +40,8 @@ def load_keras_weights(module: Module, weights: Any, names: Mapping[str, Any] | 
             name, else in order by kind and shape where that leaves no choice.
 
     Raises:
-        WeightsError: listing everything missing, unexpected, of another shape or of a kind we have not; nothing is loaded then.
+        WeightsError: listing everything missing, unexpected, of another shape or of a kind we have not, or if it is no list of
+            arrays (a layer, a path); nothing is loaded then.
         ConfigurationError: if `names` speaks of a module that is not there.
     """
     named = weights if isinstance(weights, Mapping) else {"": weights}
@@ -86,8 +89,14 @@ def load_sources(
     return pairs
 
 
-def _sources(name: str, value: Sequence[Any]) -> list[Source]:
+def _sources(name: str, value: Any) -> list[Source]:
     """One Keras layer, or several under one name; nothing for a layer without weights."""
+    if isinstance(value, str | os.PathLike) or not isinstance(value, Sequence):
+        raise WeightsError(
+            f"The weights of {name or 'a layer'} are expected as layer.get_weights() gives them, a list of arrays, those of a "
+            f"model as {{layer.name: layer.get_weights() for layer in model.layers}}; received a {type(value).__name__}. "
+            f"Files are read by interop.load_keras_file(module, path)."
+        )
     if value and isinstance(value[0], list | tuple):
         return [found for i, item in enumerate(value) for found in _sources(f"{name}.{i}".lstrip("."), item)]
     return [Source(name, [as_array(array) for array in value])] if value else []

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tbptt.errors import WeightsError
-from tbptt.interop.exchange import as_array
+from tbptt.interop.exchange import as_array, places
 from tbptt.interop.layouts import torch_layouts
 from tbptt.interop.optimizer_slots import Slots, Trained, TwinsError, trained_places, twins_fault
 from tbptt.interop.torch_weights import torch_names
@@ -22,7 +22,11 @@ from tbptt.optim import AdamW, Optimizer
 from tbptt.types import Array, Parameter
 
 _OURS_ALONE = ("epsilon_hat", "epsilon_inside")
-_ORDER = "parameter_names=[name for name, parameter in theirs.named_parameters() if parameter.requires_grad]"
+_OF_ONE_KIND = ("momentum", "betas", "alpha", "lr_decay")
+_ORDER = (
+    "parameter_names=[name for name, parameter in theirs.named_parameters() if parameter.requires_grad], or all of them if it was "
+    "given all"
+)
 
 
 def load_torch_optimizer_state(
@@ -54,14 +58,23 @@ def load_torch_optimizer_state(
         module: whose parameters it updates.
         state_dict: of the torch optimizer.
         names: where a module is called something else in torch, as in `load_torch_state_dict`.
-        parameter_names: of torch's parameters in the order its optimizer got them, since it keeps numbers only. None: the names the
-            state has (of an optimizer made with ``named_parameters()``), else ours in definition order.
+        parameter_names: of torch's parameters in the order its optimizer got them, since it keeps numbers only; frozen ones may be
+            among them. None: the names the state has (of an optimizer made with ``named_parameters()``), else ours
+            in definition order.
         step_count: updates done so far. None: the state's largest count; torch's SGD keeps none, ours then stays.
 
     Raises:
         WeightsError: listing everything missing, unexpected, of another shape or without an exact counterpart; nothing is loaded.
         ConfigurationError: if the optimizer has parameters that are not in the module.
     """
+    if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+        received = (
+            f"a mapping of {list(state_dict)}" if isinstance(state_dict, Mapping) else f"a {type(state_dict).__name__}"
+        )
+        raise WeightsError(
+            f"Expected is what theirs.state_dict() of a torch optimizer gives, a mapping with 'state' and 'param_groups'; received "
+            f"{received}. Hand over optimizer.state_dict(), or that part of what torch.load(path, weights_only=True) gives."
+        )
     slots = Slots(optimizer)
     trained = trained_places(slots, module, torch_layouts)
     full = [torch_names(module, one.place, names) for one in trained]
@@ -74,7 +87,9 @@ def load_torch_optimizer_state(
         refuse(what, [f"count: there are {len(order)} names: {', '.join(order)}"], f"Say which they are: {_ORDER}.")
     of = dict(zip(order, numbers, strict=True))
     states = {name: _present(state_dict["state"].get(number)) for name, number in of.items()}
-    wrong = _count_faults(of, trained, full)
+    ours = {theirs[name] for one, theirs in zip(trained, full, strict=True) for name in one.reach}
+    frozen = _all_names(module, names) - ours
+    wrong = _count_faults([name for name in of if states[name] or name not in frozen], trained, full)
     for one, theirs in zip(trained, full, strict=True):
         wrong += _load_layer(slots, one, {name: states.get(theirs[name]) for name in one.reach}, theirs)
         for name in one.reach:
@@ -127,7 +142,9 @@ def torch_optimizer_state(
     full = [torch_names(module, one.place, names) for one in trained]
     foreign = {theirs[name]: (one, name) for one, theirs in zip(trained, full, strict=True) for name in one.reach}
     order = list(foreign) if parameter_names is None else list(parameter_names)
-    wrong = _count_faults(dict.fromkeys(order, 0), trained, full)
+    # of several groups nobody knows which one a frozen parameter is in
+    kept = _all_names(module, names) if len(optimizer.param_groups) == 1 else set[str]()
+    wrong = _count_faults([name for name in order if name in foreign or name not in kept], trained, full)
     wrong += [
         f"{name}: torch has no such option" for name in _OURS_ALONE if any(g.get(name) for g in optimizer.param_groups)
     ]
@@ -137,12 +154,15 @@ def torch_optimizer_state(
         )
     members: list[list[str]] = [[] for _ in optimizer.param_groups]
     for name in order:
+        if name not in foreign:
+            members[0].append(name)
+            continue
         one, short = foreign[name]
         members[slots.group(one.parameters[one.reach[short][0]])].append(name)
     numbers = {name: i for i, name in enumerate(name for group in members for name in group)}
     state: dict[int, dict[str, Any]] = {}
     for name, number in numbers.items():
-        entries = _written(slots, *foreign[name])
+        entries = _written(slots, *foreign[name]) if name in foreign else {}
         if entries:
             state[number] = {slot: convert(array) if convert else array for slot, array in entries.items()}
     groups = [
@@ -158,7 +178,12 @@ def _present(state: Mapping[str, Any] | None) -> dict[str, Array] | None:
     return arrays or None
 
 
-def _count_faults(order: Mapping[str, Any], trained: list[Trained], full: list[dict[str, str]]) -> list[str]:
+def _all_names(module: Module, names: Mapping[str, str] | None) -> set[str]:
+    """Those of what is not trained too, which torch's optimizer may have been given, without ever keeping a state for it."""
+    return {name for place in places(module, torch_layouts) for name in torch_names(module, place, names).values()}
+
+
+def _count_faults(order: Sequence[str], trained: list[Trained], full: list[dict[str, str]]) -> list[str]:
     """Our arrays that torch's optimizer lacks, and the other way round; a second bias may not be trained there."""
     ours = {
         theirs[name]: name in one.place.layout.optional
@@ -211,6 +236,9 @@ def _load_hyperparameters(slots: Slots, parameter: Parameter, theirs: Mapping[st
     g = slots.group(parameter)
     optimizer, group = slots.optimizer, slots.optimizer.param_groups[g]
     wrong = ["maximize: torch's optimizer climbs, ours descend"] if theirs.get("maximize") else []
+    strange = [name for name in _OF_ONE_KIND if (name in group) != (name in theirs)]
+    if strange:
+        wrong.append(f"kind: {', '.join(strange)} is an option of one only: torch's is no {type(optimizer).__name__}")
     decoupled = bool(theirs.get("decoupled_weight_decay", isinstance(optimizer, AdamW)))
     if theirs.get("weight_decay") and decoupled != isinstance(optimizer, AdamW):
         wrong.append(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from tbptt.errors import WeightsError
 from tbptt.interop.exchange import Loading, Place, as_array, check_names, places
 from tbptt.interop.layouts import torch_layouts
 from tbptt.nn.module import Module
@@ -36,17 +38,22 @@ def load_torch_state_dict(
 
     Raises:
         WeightsError: listing everything missing, unexpected, of another shape or of a kind we have not (bidirectional,
-            ``proj_size``); nothing is loaded then.
+            ``proj_size``), or if it is no state dict (a model, a path, a checkpoint around one); nothing is loaded then.
         ConfigurationError: if `names` speaks of a module that is not there.
     """
+    _check_is_state_dict(state_dict)
     arrays = {name: as_array(value) for name, value in state_dict.items()}
     found = [(place, torch_names(module, place, names)) for place in places(module, torch_layouts)]
     expected = {theirs[name]: shape for place, theirs in found for name, shape in place.layout.shapes.items()}
     loading = Loading(
         "The weights in this state dict",
-        "Build the module like the torch model; where its parts have other names there, say which: names={'ours': 'theirs'}.",
+        "Build the module like the torch model; where its parts have other names there, say which: "
+        f"names={_prefix(expected, arrays)}.",
     )
-    loading.faults += [*_refused(arrays), *faults(expected, {n: a.shape for n, a in arrays.items()}, "the state dict")]
+    loading.faults += [
+        *_refused(set(arrays) - set(expected)),
+        *faults(expected, {n: a.shape for n, a in arrays.items()}, "the state dict"),
+    ]
     for place, theirs in found if not loading.faults else []:
         loading.take(place, {name: arrays[full] for name, full in theirs.items()})
     loading.finish()
@@ -90,11 +97,38 @@ def torch_names(module: Module, place: Place, names: Mapping[str, str] | None) -
     return {name: f"{prefix}.{name}".lstrip(".") for name in place.layout.shapes}
 
 
-def _refused(names: Mapping[str, Any]) -> list[str]:
+def _check_is_state_dict(value: Any) -> None:
+    expected = "Expected is what theirs.state_dict() gives, names to tensors;"
+    if isinstance(value, str | os.PathLike):
+        raise WeightsError(
+            f"{expected} received a path, {os.fspath(value)!r}. Read it: torch.load(path, weights_only=True)."
+        )
+    if not isinstance(value, Mapping):
+        kind = type(value)
+        raise WeightsError(
+            f"{expected} received a {kind.__module__}.{kind.__name__}. Of a torch model hand over model.state_dict()."
+        )
+    inside = next((name for name, entry in value.items() if isinstance(entry, Mapping)), None)
+    if inside is not None:
+        raise WeightsError(
+            f"{expected} received a mapping of {', '.join(map(repr, value))}, and {inside!r} is one itself. Hand over the entry "
+            f"that is the model's: checkpoint[{inside!r}]."
+        )
+
+
+def _prefix(expected: Mapping[str, Any], received: Mapping[str, Any]) -> str:
+    """What to say of other names, which may be ours behind a prefix: DataParallel's ``module.``, torch.compile's ``_orig_mod.``."""
+    first = next(iter(received), "").partition(".")[0]
+    return f"{{'': {first!r}}}" if {f"{first}.{name}" for name in expected} == set(received) else "{'ours': 'theirs'}"
+
+
+def _refused(names: Iterable[str]) -> list[str]:
     """What no layer of ours computes, once for each torch layer that has it."""
     kinds = {
         r"(.*?)\.?weight_ih_l\d+_reverse": "is bidirectional: it reads the future, and no state can be carried backwards",
         r"(.*?)\.?weight_hr_l\d+": "has a proj_size: its h is a projection, which no layer of ours has",
+        r"(.*?)\.?(?:parametrizations\..+|weight\w*_(?:g|orig))": "computes its weights from others (weight_norm, spectral_norm, "
+        "pruning): make them plain before, with the remove_... function of what was applied",
     }
     found = {
         f"refused: {match[1] or 'the layer'} {reason}"

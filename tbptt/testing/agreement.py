@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import tbptt
 from tbptt import backends, dtypes
 from tbptt.comparison import Comparison, EnoughWindows, Record, Recorder, Tolerance
 from tbptt.errors import ConfigurationError
+from tbptt.nn.native import backend_of_model
 
 
 def assert_backends_agree(
@@ -54,14 +57,16 @@ def assert_backends_agree(
         precision: of the trainer; differences of ``"64-true"`` are rounding and nothing else.
         lockstep: begin every window from the first engine's parameters and state, so that rounding cannot grow: for chaotic
             settings (high learning rates, plain RNNs) and long runs in 32 bits.
-        trainer: further arguments of `Trainer`: ``truncated_bptt_steps``, ``state_carry``, ``gradient_clip_val``, ...
+        trainer: further arguments of `Trainer`: ``truncated_bptt_steps``, ``state_carry``, ``gradient_clip_val``, ... Every engine
+            gets copies of its own: a schedule that draws, or a callback that counts, begins anew.
 
     Returns:
         The comparison with the last engine.
 
     Raises:
         AssertionError: naming the first difference: window, moment, parameter, worst element, both values.
-        ConfigurationError: if there are fewer than two engines, or the data can be gone through only once.
+        ConfigurationError: if there are fewer than two engines, the data can be gone through only once, or `build` makes a model of
+            another engine than the current one.
     """
     __tracebackhide__ = True
     names = _names(backends)
@@ -71,14 +76,40 @@ def assert_backends_agree(
             f"makes it."
         )
     first, *others = names
-    records = _records(first, build, data, steps, seed, precision, None, trainer)
+    records: list[Record] = []
+    run = partial(_run, build=build, data=data, steps=steps, seed=seed, precision=precision, options=trainer)
+    run(first, write=records.append)
     comparison = Comparison(first, first)
     for name in others:
-        comparison = Comparison(first, name, Tolerance(rtol, atol))
-        follow = records if lockstep else None
-        comparison.add_all(records, _records(name, build, data, steps, seed, precision, follow, trainer))
+        comparison = Comparison(first, name, Tolerance(rtol, atol), "always" if lockstep else "grown")
+        beside = _Beside(comparison, records)
+        run(name, write=beside.write, follow=beside.corrections())
+        beside.end()
         assert comparison.is_same, comparison.verdict
     return comparison
+
+
+class _Beside:
+    """A run that is compared with one that has been, window by window, and goes on from that one's states where it must."""
+
+    def __init__(self, comparison: Comparison, records: list[Record]) -> None:
+        self._comparison, self._records, self._windows = comparison, records, 0
+
+    def write(self, record: Record) -> None:
+        """Take the next window."""
+        if self._windows < len(self._records):
+            self._comparison.add(self._records[self._windows], record)
+        self._windows += 1
+
+    def corrections(self) -> Iterator[Record]:
+        """What to go on from after each window."""
+        while self._windows <= len(self._records):
+            yield self._comparison.correction(self._records[self._windows - 1])
+
+    def end(self) -> None:
+        """There are no more windows."""
+        if self._windows != len(self._records):
+            self._comparison.end(one_ended=self._windows > len(self._records))
 
 
 def _names(asked: Sequence[str] | None) -> list[str]:
@@ -90,17 +121,19 @@ def _names(asked: Sequence[str] | None) -> list[str]:
     return names
 
 
-def _records(
+def _run(
     name: str,
+    *,
     build: Callable[[], Any],
     data: Any,
     steps: int | None,
     seed: int,
     precision: str,
-    follow: list[Record] | None,
     options: dict[str, Any],
-) -> list[Record]:
-    records: list[Record] = []
+    write: Callable[[Record], Any],
+    follow: Iterable[Record] | None = None,
+) -> None:
+    options = copy.deepcopy(options)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}
     length = {"max_epochs": 1 if steps is None else None, "max_steps": -1 if steps is None else _NO_END}
     with (
@@ -109,11 +142,21 @@ def _records(
     ):
         tbptt.seed_everything(seed)
         model = build()
-        callbacks = [*_listed(options.get("callbacks")), Recorder(records.append, steps, follow=follow)]
+        _check(name, model)
+        callbacks = [*_listed(options.get("callbacks")), Recorder(write, steps, follow=follow)]
         trainer = tbptt.Trainer(**{**length, **quiet, "precision": precision, **options, "callbacks": callbacks})
         with suppress(EnoughWindows):
             trainer.fit(model, data() if callable(data) else data)
-    return records
+
+
+def _check(name: str, model: Any) -> None:
+    wanted, found = backends.current_backend().name, backend_of_model(model).name
+    if found != wanted:
+        raise ConfigurationError(
+            f"build() made a {type(model).__name__} that belongs to {found}, while it was to be trained on {name}. Make the model "
+            f"of tbptt.nn and tbptt.ops, which follow the current engine, or let build() ask tbptt.current_backend().name which of "
+            f"several models to make."
+        )
 
 
 _NO_END = 2**62

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tbptt.command import main
-from tbptt.comparison import Reader
+from tbptt.comparison import MOMENTS, Reader
 
 SCRIPT = str(Path(__file__).with_name("planted.py"))
 ARGUMENTS = ["compare", SCRIPT, "--precision", "64"]
@@ -39,7 +39,7 @@ def test_both_engines_are_the_same_and_the_report_says_so(tmp_path: Path, capsys
     assert len(summary["losses"]) == 12
     with (folder / "differences.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert {row["moment"] for row in rows} == {"start", "data", "forward", "loss", "gradient", "clipping", "update"}
+    assert {row["moment"] for row in rows} == set(MOMENTS)
     assert {int(row["window"]) for row in rows} == set(range(12))
     assert all(float(row["max_absolute"]) <= float(row["allowed"]) for row in rows)
     assert any(float(row["max_absolute"]) > 0 for row in rows)  # two engines are not one

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +75,17 @@ def test_the_tolerated_depends_on_moment_and_dtype() -> None:
     assert one_difference(100.0, 101.1, atol=0.0, rtol=0.01).is_beyond
 
 
+def test_in_mixed_precision_the_arithmetic_of_layers_says_what_is_tolerated() -> None:
+    pair = [
+        replace(record(data={"x": np.float32(1)}, loss={"loss": np.float32(value)}), arithmetic="bfloat16")
+        for value in (1, 1.01)
+    ]
+    assert not any(found.is_beyond for found in differences(*pair, Tolerance()))
+    moved = replace(pair[1], moments={**pair[1].moments, "data": {"x": np.array(1.01, dtype="float32")}})
+    assert [found.moment for found in differences(pair[0], moved, Tolerance()) if found.is_beyond] == ["data"]
+    assert Tolerance().allowed("loss", "bfloat16", 1.0) == Tolerance().allowed("loss", "float16", 1.0) > 1e-2
+
+
 def test_a_missing_array_and_another_shape_are_differences() -> None:
     first = record(update={"a": [1.0], "b": [1.0]})
     found = {each.name: each for each in differences(first, record(update={"a": [1.0, 2.0]}), Tolerance())}
@@ -137,3 +150,90 @@ def test_growth_is_the_factor_from_window_to_window() -> None:
 def test_negative_tolerances_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="rtol must be 0 or more"):
         Comparison("one", "other", Tolerance(rtol=-1e-3))
+
+
+def followed(factors: list[float], follow: Any, start: float = 1e-15) -> tuple[Comparison, list[float]]:
+    """A run whose single parameter is 1, and one whose parameter differs by what grows by these factors until it is corrected."""
+    comparison, difference, seen = Comparison("one", "other", follow=follow), start, []
+    for window, factor in enumerate(factors):
+        difference = difference * factor + start
+        seen.append(difference)
+        one = record(window, update={"a": [1.0]}, forward={"state": [0.5]})
+        comparison.add(one, record(window, update={"a": [1.0 + difference]}, forward={"state": [0.5]}))
+        if "update" in (correction := comparison.correction(one)).moments:
+            assert correction.moments["update"]["a"][0] == 1.0
+            assert correction.moments["forward"]["state"][0] == 0.5
+            difference = 0.0
+    return comparison, seen
+
+
+def test_rounding_that_has_grown_is_no_difference_and_is_taken_away() -> None:
+    comparison, seen = followed([3.0] * 30, "grown")
+    assert comparison.is_same, comparison.verdict
+    assert comparison.corrected
+    assert all(seen[window] > 2e-10 for window in comparison.corrected)
+    assert max(seen) < 1e-9
+    assert "No difference began in any of them" in comparison.verdict and "chaotic" in comparison.verdict
+    growth_seen = comparison.summaries()[-1].growth
+    assert growth_seen is not None and 2.5 < growth_seen < 3.1
+
+
+def test_left_to_itself_it_parts_the_runs_and_the_message_says_what_it_may_be() -> None:
+    comparison, _ = followed([3.0] * 30, "never")
+    assert not comparison.is_same
+    assert "lockstep" in comparison.verdict
+
+
+def test_a_difference_that_begins_in_a_window_is_none_that_has_grown() -> None:
+    for before in (5, 20):
+        factors = [3.0] * 30
+        factors[before] = 1e7
+        comparison, _ = followed(factors, "grown")
+        assert comparison.parting is not None
+        assert comparison.parting.place.window == before
+
+
+def test_in_lockstep_there_is_no_growth() -> None:
+    comparison, seen = followed([3.0] * 30, "always")
+    assert comparison.is_same and not comparison.corrected
+    assert max(seen) == pytest.approx(4e-15)
+
+
+def test_after_the_runs_have_parted_nothing_is_corrected() -> None:
+    comparison, seen = followed([1e9] + [3.0] * 10, "grown")
+    assert not comparison.is_same
+    assert seen[-1] > 1e-3
+
+
+def test_in_lockstep_a_difference_is_found_in_every_window_anew() -> None:
+    comparison, seen = followed([1e9] * 10, "always")
+    assert not comparison.is_same
+    assert seen[1:] == [seen[1]] * 9
+
+
+def test_losses_that_are_no_numbers_on_either_side_are_said_to_be_so() -> None:
+    comparison = Comparison("one", "other")
+    for window, loss in enumerate((1.0, np.nan, np.nan)):
+        comparison.add(record(window, loss={"loss": loss}), record(window, loss={"loss": loss}))
+    assert comparison.is_same
+    assert "The loss was nan on both in window 1" in comparison.verdict
+
+
+def test_the_rows_of_a_long_comparison_take_little_memory_and_are_what_was_compared() -> None:
+    comparison = Comparison("one", "other")
+    first = record(update={f"layer.{n}": [1.0, 2.0] for n in range(50)})
+    second = record(update={f"layer.{n}": [1.0, 2.0 + 1e-13 * (n + 1)] for n in range(50)})
+    tracemalloc.start()
+    for _ in range(40):
+        comparison.add(first, second)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(comparison.rows) == 2000
+    assert used / 2000 < 100  # bytes a row: a million rows are 100 MB
+    window, last = list(comparison.rows)[-1]
+    assert (window, last.moment, last.name, last.scale) == (0, "update", "layer.49", last.scale)
+    assert last.maximum == comparison.rows.largest() == abs(2.0 + 1e-13 * 50 - 2.0)
+    (summary,) = comparison.summaries()
+    assert (summary.maximum, summary.relative, summary.ulp) == (last.maximum, last.relative, last.ulp)
+    assert summary.where == "window 0, layer.49"
+    assert comparison.curve("update") == {0: last.relative}

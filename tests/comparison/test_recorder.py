@@ -64,6 +64,12 @@ def test_a_recorded_run_is_the_same_run(backend: Backend) -> None:
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-15)
 
 
+def test_a_loss_that_is_logged_is_a_loss_and_no_part_of_the_forward_pass(backend: Backend) -> None:
+    moments = recorded()[0].moments
+    assert list(moments["forward"]) == ["state[0]", "state[1]"]
+    assert list(moments["loss"]) == ["loss", "logged['train_loss']"]
+
+
 def test_while_gradients_accumulate_there_is_no_update_to_write_down(backend: Backend) -> None:
     records = recorded(accumulate_grad_windows=2)
     assert ["update" in record.moments for record in records] == [False, True, False, True]

@@ -46,6 +46,20 @@ def test_cut_off_anywhere_it_is_shorter_or_an_error(content: bytes) -> None:
     assert lengths == {0, 1}
 
 
+def test_with_any_byte_changed_it_is_read_or_an_error_says_that_it_is_damaged(content: bytes) -> None:
+    generator = np.random.default_rng(0)
+    told = 0
+    for place in range(len(content)):
+        changed = bytearray(content)
+        changed[place] ^= int(generator.integers(1, 256))
+        try:
+            read(bytes(changed))
+        except RecordingError as error:
+            assert "run.tbptt" in str(error)
+            told += 1
+    assert told > len(content) / 4
+
+
 def test_a_length_that_cannot_be_is_no_reason_to_ask_for_memory(content: bytes) -> None:
     line = content.index(b"\n") + 1
     with pytest.raises(RecordingError, match="damaged"):

@@ -281,3 +281,127 @@ def test_without_h5py_the_message_says_how_to_get_it(
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(BackendNotInstalledError, match=r"pip install 'tbptt\[keras-files\]'"):
         interop.load_keras_file(nn.Linear(1, 1), tmp_path / "m.h5")
+
+
+class Stack(nn.Module):
+    """Two layers that any two layers of Keras of this size could be."""
+
+    def __init__(self) -> None:
+        self.rnn = nn.LSTM(3, 3, num_layers=2)
+
+    def forward(self, inputs: Any) -> Any:
+        return self.rnn(inputs)[0]
+
+
+def lstm(**options: Any) -> Any:
+    return keras.layers.LSTM(3, return_sequences=True, **options)
+
+
+def sequential(*layers: Any, **options: Any) -> Any:
+    return keras.Sequential([keras.Input((None, 3)), *layers], **options)
+
+
+class AttributesAgainstTheAlphabet(keras.Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a_2, self.a_1 = lstm(), lstm()
+
+    def call(self, inputs: Any) -> Any:
+        return self.a_1(self.a_2(inputs))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: sequential(sequential(lstm()), lstm()),
+        lambda: sequential(lstm(), sequential(lstm())),
+        lambda: sequential(sequential(lstm(name="one"), name="a"), sequential(lstm(name="one"), name="b")),
+        AttributesAgainstTheAlphabet,
+    ],
+)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_layers_are_in_the_models_order_or_refused_never_in_the_files(
+    backend: Backend, tmp_path: Path, suffix: str, make: Any
+) -> None:
+    theirs, ours, x = make(), Stack(), DRAW.normal(size=(2, 4, 3)).astype("float32")
+    theirs(x)
+    save(shuffle(DRAW, theirs), tmp_path / f"m{suffix}")
+    before = values(ours)
+    try:
+        interop.load_keras_file(ours, tmp_path / f"m{suffix}")
+    except WeightsError as error:
+        assert "missing: rnn.0" in str(error)  # of a file that does not say
+        assert suffix == ".weights.h5" or isinstance(theirs, AttributesAgainstTheAlphabet)
+        assert all(np.array_equal(before[name], value) for name, value in values(ours).items())
+    else:
+        np.testing.assert_allclose(ops.to_numpy(ours(ops.asarray(x))), np.array(theirs(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_equal_names_in_two_models_inside_do_not_confuse_their_order(
+    backend: Backend, tmp_path: Path, suffix: str
+) -> None:
+    theirs = sequential(sequential(lstm(name="r"), name="a"), lstm(name="m"), sequential(lstm(name="r"), name="b"))
+    ours, x = nn.LSTM(3, 3, num_layers=3), DRAW.normal(size=(2, 4, 3)).astype("float32")
+    save(shuffle(DRAW, theirs), tmp_path / f"m{suffix}")
+    interop.load_keras_file(ours, tmp_path / f"m{suffix}")
+    np.testing.assert_allclose(ops.to_numpy(ours(ops.asarray(x))[0]), np.array(theirs(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: sequential(sequential(lstm(activation="relu")), lstm()),
+        lambda: sequential(
+            keras.layers.RNN(
+                [keras.layers.LSTMCell(3), keras.layers.LSTMCell(3, activation="relu")], return_sequences=True
+            )
+        ),
+    ],
+)
+def test_settings_of_layers_inside_others_are_read_too(
+    backend: Backend, tmp_path: Path, suffix: str, make: Any
+) -> None:
+    save(make(), tmp_path / f"m{suffix}")
+    with pytest.raises(WeightsError, match=r"refused: rnn\.\d has activation='relu' in Keras"):
+        interop.load_keras_file(Stack(), tmp_path / f"m{suffix}")
+
+
+def test_time_distributed_dense_layers_are_counted(backend: Backend, tmp_path: Path) -> None:
+    theirs = sequential(*(keras.layers.TimeDistributed(keras.layers.Dense(3)) for _ in range(2)))
+    ours, x = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3)), DRAW.normal(size=(2, 4, 3)).astype("float32")
+    save(shuffle(DRAW, theirs), tmp_path / "m.weights.h5")
+    interop.load_keras_file(ours, tmp_path / "m.weights.h5")
+    np.testing.assert_allclose(ops.to_numpy(ours(ops.asarray(x))), np.array(theirs(x)), atol=1e-6)
+
+
+def test_a_setting_called_layers_makes_no_model_of_a_layer(backend: Backend, tmp_path: Path) -> None:
+    class Wide(keras.layers.Dense):
+        def get_config(self) -> Any:
+            return {**super().get_config(), "layers": 2}
+
+    theirs, ours = sequential(Wide(2)), nn.Linear(3, 2)
+    save(theirs, tmp_path / "m.keras")
+    interop.load_keras_file(ours, tmp_path / "m.keras")
+    np.testing.assert_allclose(values(ours)["weight"], theirs.get_weights()[0].T, atol=1e-6)
+
+
+def test_what_is_not_trained_in_a_model_inside_keeps_its_place(backend: Backend, tmp_path: Path) -> None:
+    ours, x = Stack(), DRAW.normal(size=(2, 4, 3)).astype("float32")
+    theirs = sequential(sequential(lstm(), lstm()))
+    theirs.layers[0].layers[0].trainable = False  # so that Keras 2's format lists it last
+    save(shuffle(DRAW, theirs), tmp_path / "m.h5")
+    interop.load_keras_file(ours, tmp_path / "m.h5")
+    np.testing.assert_allclose(ops.to_numpy(ours(ops.asarray(x))), np.array(theirs(x)), atol=1e-6)
+
+
+@pytest.mark.parametrize(("ours", "gates", "kind"), [(nn.LSTM, 4, "CuDNNLSTM"), (nn.GRU, 3, "CuDNNGRU")])
+def test_cudnns_layers_are_refused_by_name_although_the_file_does_not_say(
+    backend: Backend, tmp_path: Path, ours: Any, gates: int, kind: str
+) -> None:
+    shapes = {"kernel:0": (2, 3 * gates), "recurrent_kernel:0": (3, 3 * gates), "bias:0": (6 * gates,)}
+    arrays = {f"layer/{role}": np.zeros(shape) for role, shape in shapes.items()}
+    keras_2_file(tmp_path / "m.h5", None, {"layer": arrays})
+    with pytest.raises(WeightsError, match=f"refused: the layer is a {kind}"):
+        interop.load_keras_file(ours(2, 3), tmp_path / "m.h5")

@@ -205,3 +205,9 @@ def test_a_modules_own_parameters_go_as_they_are(backend: Backend) -> None:
     interop.load_keras_weights(ours, {"custom": [np.full((2, 3), 5.0)], "dense": [np.ones((3, 2)), np.ones(2)]})
     assert values(ours)["scale"].tolist() == [[5.0] * 3] * 2
     assert interop.keras_weights(ours)[""][0].tolist() == [[5.0] * 3] * 2
+
+
+@pytest.mark.parametrize("weights", ["m.weights.h5", np.ones((2, 1)), {"dense": {"kernel": np.ones((2, 1))}}, 1])
+def test_what_is_no_list_of_arrays_is_refused_with_the_way_to_one(backend: Backend, weights: Any) -> None:
+    with pytest.raises(WeightsError, match=r"get_weights\(\).*received a.*load_keras_file"):
+        interop.load_keras_weights(nn.Linear(2, 1), weights)

@@ -408,3 +408,51 @@ def test_a_state_file_that_does_not_fit_is_refused(backend: Backend, tmp_path: P
         optim.SGD(ours.parameters()).load_state(tmp_path / "weights.safetensors")
     with pytest.raises(WeightsError, match="no weight file"):
         optim.SGD(ours.parameters()).load_state(tmp_path / "absent")
+
+
+def test_a_state_of_another_kind_is_refused_although_it_is_empty(backend: Backend) -> None:
+    ours, theirs = Ours(), Theirs()
+    own = optim.Adam(ours.parameters())
+    state = torch.optim.SGD(theirs.trained().values(), lr=0.1).state_dict()
+    with pytest.raises(WeightsError, match="torch's is no Adam"):
+        interop.load_torch_optimizer_state(own, ours, state, parameter_names=list(theirs.trained()))
+    assert own.lr == 1e-3
+
+
+def test_what_is_no_state_is_refused_with_the_way_to_one(backend: Backend) -> None:
+    ours, peer = Ours(), torch.optim.Adam(Theirs().trained().values())
+    own = optim.Adam(ours.parameters())
+    given: Any
+    for given in (peer, "adam.pt", {"optimizer": peer.state_dict()}):
+        with pytest.raises(WeightsError, match=r"Hand over optimizer\.state_dict\(\)"):
+            interop.load_torch_optimizer_state(own, ours, given)
+    with pytest.raises(WeightsError, match=r"Hand over optimizer\.variables"):
+        interop.load_keras_optimizer_state(own, ours, keras.optimizers.Adam())
+
+
+def test_frozen_parameters_may_be_with_torchs_optimizer(backend: Backend) -> None:
+    theirs, names = Theirs(), [name for name, _ in Theirs().named_parameters()]
+    theirs.head.requires_grad_(False)
+    peer = torch.optim.Adam(theirs.parameters(), lr=0.01)
+    train_torch(theirs, peer, range(2))
+    with float64():
+        ours = Ours()
+        interop.load_torch_state_dict(ours, theirs.state_dict())
+        ours.head.freeze()
+        own = optim.Adam(ours.parameters())
+        interop.load_torch_optimizer_state(own, ours, peer.state_dict(), parameter_names=names)
+        train_ours(ours, own, range(2, 4))
+        fresh = Theirs()
+        fresh.head.requires_grad_(False)
+        fresh.load_state_dict(interop.torch_state_dict(ours, convert=torch.from_numpy))
+        again = torch.optim.Adam(fresh.parameters())
+        state = interop.torch_optimizer_state(own, ours, parameter_names=names, convert=torch.from_numpy)
+        again.load_state_dict(state)
+    train_torch(fresh, again, range(4, 6))
+    train_torch(theirs, peer, range(2, 6))
+    for key, value in theirs.state_dict().items():
+        np.testing.assert_allclose(fresh.state_dict()[key], value, rtol=0, atol=1e-12)
+    theirs.head.requires_grad_(True)  # what has a state was trained, and is to be here
+    train_torch(theirs, peer, range(1))
+    with pytest.raises(WeightsError, match=r"unexpected: head\.weight"):
+        interop.load_torch_optimizer_state(own, ours, peer.state_dict(), parameter_names=names)

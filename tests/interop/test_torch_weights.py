@@ -176,3 +176,39 @@ def test_half_precision_goes_both_ways(backend: Backend, half: str) -> None:
     interop.load_torch_state_dict(ours, {"weight": weight, "bias": torch.zeros(3)})
     assert ops.dtype(ours.weight) == half
     assert interop.torch_state_dict(ours)["weight"].tolist() == [[1.5, 1.5]] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "way"),
+    [
+        ("m.pt", r"torch\.load\(path, weights_only=True\)"),
+        (torch.nn.Linear(2, 1), r"received a torch\.nn\.modules\.linear\.Linear.*model\.state_dict\(\)"),
+        ({"epoch": 3, "model": torch.nn.Linear(2, 1).state_dict()}, r"checkpoint\['model'\]"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused_with_the_way_to_one(backend: Backend, given: Any, way: str) -> None:
+    with pytest.raises(WeightsError, match=way):
+        interop.load_torch_state_dict(nn.Linear(2, 1), given)
+
+
+def test_a_prefix_before_all_names_is_pointed_out(backend: Backend) -> None:
+    given = {f"module.{name}": value for name, value in torch.nn.Linear(2, 1).state_dict().items()}
+    with pytest.raises(WeightsError, match=r"names=\{'': 'module'\}"):
+        interop.load_torch_state_dict(nn.Linear(2, 1), given)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+@pytest.mark.parametrize("norm", [torch.nn.utils.parametrizations.weight_norm, torch.nn.utils.weight_norm])
+def test_weights_that_are_computed_from_others_are_refused(backend: Backend, norm: Any) -> None:
+    with pytest.raises(WeightsError, match="refused: the layer computes its weights from others"):
+        interop.load_torch_state_dict(nn.Linear(2, 1), norm(torch.nn.Linear(2, 1)).state_dict())
+
+
+def test_own_parameters_may_have_any_name(backend: Backend) -> None:
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            self.weight_g = nn.Parameter(np.ones(2, "float32"))
+
+    ours = Normed()
+    interop.load_torch_state_dict(ours, {"weight_g": torch.full((2,), 3.0)})
+    assert ops.to_numpy(ours.weight_g).tolist() == [3.0, 3.0]

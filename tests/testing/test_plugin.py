@@ -64,3 +64,47 @@ def test_a_projects_own_fixture_of_that_name_goes_before(pytester: pytest.Pytest
         "def test_mine(backend):\n    assert backend in 'abc'\n"
     )
     run(pytester).assert_outcomes(passed=3)
+
+
+def test_an_argument_that_the_project_parametrizes_goes_before(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import pytest\n@pytest.mark.parametrize('backend', ['a', 'b'])\ndef test_mine(backend):\n    assert backend in 'ab'\n"
+        "@pytest.mark.parametrize('backend', ['torch'], indirect=True)\ndef test_chosen(backend):\n"
+        "    assert backend.name == 'torch'\n"
+    )
+    run(pytester, "--tbptt-backend", "torch").assert_outcomes(passed=3)
+    pytester.makeconftest(
+        "def pytest_generate_tests(metafunc):\n    if 'backend' in metafunc.fixturenames:\n"
+        "        metafunc.parametrize('backend', [1, 2, 3])\n"
+    )
+    pytester.makepyfile("def test_theirs(backend):\n    assert backend in (1, 2, 3)\n")
+    run(pytester).assert_outcomes(passed=3)
+
+
+def test_classes_ask_by_usefixtures_and_those_of_unittest_are_told_why_not(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import unittest\nimport pytest\nimport tbptt\nseen = []\n"
+        "@pytest.mark.usefixtures('backend')\nclass TestMine:\n    def test_engine(self):\n"
+        "        seen.append(tbptt.current_backend().name)\n        assert len(set(seen)) == len(seen)\n"
+        "@pytest.mark.usefixtures('backend')\nclass TestUnit(unittest.TestCase):\n    def test_engine(self):\n        pass\n"
+    )
+    result = run(pytester)
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*asks for the fixture 'backend' in a way in which pytest runs a test only once*"])
+
+
+def test_pytest_starts_without_an_engine_and_without_the_plug_in_if_it_is_told_so(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        "import sys\ndef test_plain():\n    assert not {'torch', 'tensorflow', 'keras', 'rich'} & set(sys.modules)\n"
+    )
+    run(pytester).assert_outcomes(passed=1)
+    pytester.makepyfile(TEST)
+    result = run(pytester, "-p", "no:tbptt")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*fixture 'backend' not found*"])
+
+
+def test_the_choice_of_engines_reaches_xdists_processes(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("xdist")
+    pytester.makepyfile(TEST)
+    run(pytester, "-n", "2", "--tbptt-backend", "torch").assert_outcomes(passed=1)
