@@ -106,7 +106,7 @@ class Comparison:
     largest_before: float = 0.0
     """Difference of any two elements before the runs part."""
     corrected: list[int] = field(default_factory=list)
-    """Windows after which the second run went on from the first one's parameters, optimizer and state, because rounding had grown."""
+    """Windows after which the second run went on from the first one's states, because rounding had grown."""
 
     def __post_init__(self) -> None:
         self.tolerance.checked()
