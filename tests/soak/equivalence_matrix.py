@@ -21,7 +21,7 @@ import multiprocessing
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields
@@ -343,14 +343,22 @@ def run(chosen: list[Cell], windows: int, jobs: int, report: Path | None, known:
         write = _writer(stack.enter_context(report.open("w", newline="")) if report else None)
         for outcome in outcomes:
             write(outcome)
-        # processes are replaced now and then, because an engine keeps the programs it has compiled
-        spawn = multiprocessing.get_context("spawn")
-        pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=25))
-        finished = as_completed([pool.submit(attempt, cell, windows) for cell in waiting])
-        for done in track(finished, "cells", total=len(waiting), console=Console(stderr=True)):
-            outcomes.append(done.result())
-            write(outcomes[-1])
+        finished = _finished(waiting, windows, jobs)
+        for outcome in track(finished, "cells", total=len(waiting), console=Console(stderr=True)):
+            outcomes.append(outcome)
+            write(outcome)
     return sorted(outcomes, key=lambda outcome: chosen.index(outcome.cell))
+
+
+def _finished(waiting: list[Cell], windows: int, jobs: int) -> Iterator[Outcome]:
+    """Outcomes as they come. Processes are new ones for every few cells, because an engine keeps the programs it has compiled
+    (``max_tasks_per_child`` would be for this, and waits for ever in Python 3.11).
+    """
+    spawn, few = multiprocessing.get_context("spawn"), 25 * jobs
+    for begin in range(0, len(waiting), few):
+        with ProcessPoolExecutor(jobs, mp_context=spawn) as pool:
+            for done in as_completed([pool.submit(attempt, cell, windows) for cell in waiting[begin : begin + few]]):
+                yield done.result()
 
 
 def _writer(file: Any) -> Callable[[Outcome], None]:
