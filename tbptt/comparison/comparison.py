@@ -18,7 +18,7 @@ from tbptt.comparison.tolerances import Tolerance
 from tbptt.types import Array
 
 _GROWN = 100
-"""How much one window may make of a difference that was there before; what is more began in it."""
+"""How much a window may make of a difference that was there before; what is more began in it."""
 _ROUNDING = "  It had grown by then, as rounding does at high rates: lockstep, where all windows begin equal, tells the two apart."
 _IS_A_PARAMETER = ("start", "gradient", "clipping", "update", "optimizer")
 
@@ -113,7 +113,7 @@ class Comparison:
         self._left: tuple[dict[str, Array], dict[str, Array]] = {}, {}
         """Parameters as either run left them last."""
         self._excess = 0.0
-        """The largest difference of the window before, in units of what is tolerated."""
+        """The largest difference since the beginning or the last correction, in units of what is tolerated."""
 
     def add(self, first: Record, second: Record) -> None:
         """Compare one window."""
@@ -132,7 +132,7 @@ class Comparison:
             elif self.parting is None:
                 self.largest_before = max(self.largest_before, *(difference.maximum for difference in found))
             excess = max(excess, here)
-        self._excess = excess
+        self._excess = max(self._excess, excess)
         if has_grown and self.parting is None:
             self.corrected.append(first.place.window)
         one, other = (record.moments.get("loss", {}).get("loss") for record in (first, second))
@@ -145,7 +145,7 @@ class Comparison:
 
         The first run's parameters and state if `follow` is ``"always"``, or if it is ``"grown"`` and a difference that was there
         before has grown beyond the tolerated in this window, as long as the runs have not parted; else nothing. A difference
-        counts as grown if it is at most a hundred times that of the window before.
+        counts as grown if it is at most a hundred times what has been there.
         """
         has_grown = bool(self.corrected) and self.corrected[-1] == first.place.window
         if not (self.follow == "always" or (has_grown and self.parting is None)):
