@@ -12,6 +12,7 @@ import torch
 # isort: split
 import keras
 
+from numerics import peers
 from tbptt import dtypes, nn, ops, tree
 
 KINDS = ("lstm", "gru", "tanh", "relu")
@@ -20,13 +21,8 @@ KINDS = ("lstm", "gru", "tanh", "relu")
 @contextmanager
 def float64() -> Iterator[None]:
     """Our modules and Keras' in float64."""
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
-        with dtypes.dtype_scope("float64"):
-            yield
-    finally:
-        keras.config.set_floatx(before)
+    with peers.float64(), dtypes.dtype_scope("float64"):
+        yield
 
 
 def our_layer(kind: str, inputs: int, units: int, layers: int = 1, bias: bool = True) -> Any:

@@ -24,12 +24,17 @@ BETAS = (0.875, 1 - 2.0**-10)
 @contextmanager
 def float64() -> Iterator[None]:
     """Keras keeps weights, and what it computes learning rates in, in this dtype."""
-    before = keras.config.floatx()
+    before = (
+        keras.config.floatx(),
+        keras.config.dtype_policy(),
+    )  # the policy is made of floatx when it is first asked for
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     try:
         yield
     finally:
-        keras.config.set_floatx(before)
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
 
 
 def array(x: Any) -> np.ndarray:
