@@ -15,7 +15,7 @@ from tbptt.state import detach, reset_rows
 from tbptt.windowing import windows
 
 if TYPE_CHECKING:
-    from tbptt import callbacks, initial_states, interop, loggers
+    from tbptt import callbacks, comparison, initial_states, interop, loggers, testing
     from tbptt.callbacks import Callback, ProgressBar
     from tbptt.module import Module
     from tbptt.precision import set_float32_matmul_precision
@@ -29,10 +29,12 @@ __getattr__ = lazily.imported(
         "ProgressBar": "tbptt.callbacks",
         "Trainer": "tbptt.trainer",
         "callbacks": "tbptt",
+        "comparison": "tbptt",
         "initial_states": "tbptt",
         "interop": "tbptt",
         "loggers": "tbptt",
         "set_float32_matmul_precision": "tbptt.precision",
+        "testing": "tbptt",
     },
 )
 
@@ -47,6 +49,7 @@ __all__ = [
     "ProgressBar",
     "Trainer",
     "callbacks",
+    "comparison",
     "current_backend",
     "current_device",
     "data",
@@ -66,6 +69,7 @@ __all__ = [
     "set_default_dtype",
     "set_float32_matmul_precision",
     "stop_gradient",
+    "testing",
     "tree",
     "use_backend",
     "windows",

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from tbptt import backends
-from tbptt.errors import ModuleProtocolError
+from tbptt.errors import ConfigurationError, ModuleProtocolError
 from tbptt.export import formats
 from tbptt.export.program import Program
 from tbptt.export.writing import whole
+from tbptt.nn.example_inputs import example_of
 from tbptt.nn.module import Module
 from tbptt.nn.transplant import transplanted
 
 __all__ = ["export"]
 
 
-def export(module: Module, path: str | os.PathLike[str], inputs: Any, state: Any = None) -> None:
+def export(module: Module, path: str | os.PathLike[str], inputs: Any = None, state: Any = None) -> None:
     """Write a module, in evaluation mode, in the format that the path's suffix names (`Module.export`).
 
     The module itself is left as it is: what is tried and traced is a copy on the format's engine.
@@ -35,7 +36,7 @@ def export(module: Module, path: str | os.PathLike[str], inputs: Any, state: Any
     True
 
     Raises:
-        ConfigurationError: for a path that names no format, or where something else is.
+        ConfigurationError: for a path that names no format, or where something else is; if there is no example of the inputs.
         BackendNotInstalledError: if what the format needs is not installed.
         ModuleProtocolError: if the module cannot be exported.
     """
@@ -46,6 +47,12 @@ def export(module: Module, path: str | os.PathLike[str], inputs: Any, state: Any
         )
     chosen = formats.of_path(path)
     formats.check(path, chosen)
+    inputs = example_of(module) if inputs is None else inputs
+    if inputs is None:
+        raise ConfigurationError(
+            f"Exporting {type(module).__name__} to {os.fspath(path)!r} needs an example of what forward takes before the state: it "
+            f"has not been trained here, and has no example_input_array. Give one: export(path, inputs)."
+        )
     backend = backends.load(chosen.engine)
     with backends.use_backend(backend.name):
         program = Program(transplanted(module, backend).eval(), backend, inputs, state)

@@ -212,18 +212,18 @@ class Module:
         """
         return _view(self, "tensorflow")
 
-    def export(self, path: str | os.PathLike[str], inputs: Any, state: Any = None) -> None:
+    def export(self, path: str | os.PathLike[str], inputs: Any = None, state: Any = None) -> None:
         """Write the module, in evaluation mode, as a program that runs without this library. `tbptt.export` has the formats.
 
         Args:
             path: its suffix chooses the format: ``model.onnx`` (ONNX), ``model.pt2`` (`torch.export`), a folder, which has none
                 (SavedModel). It appears whole or not at all; folders above it are made.
             inputs: an example of what ``forward`` takes before the state, a tuple where that is several things. Its values do
-                not matter.
+                not matter. None: the module's ``example_input_array``, or what it was called with first in training.
             state: an example of the state. None: what ``forward`` makes of no state.
 
         Raises:
-            ConfigurationError: for a path that names no format.
+            ConfigurationError: for a path that names no format, or if there is no example of the inputs.
             BackendNotInstalledError: if what the format needs is not installed.
             ModuleProtocolError: if the module cannot be exported.
         """

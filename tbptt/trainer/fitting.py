@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import Any
 
+from tbptt.nn.example_inputs import Remembering
 from tbptt.nn.native import set_mode
 from tbptt.trainer.automatic import Automatic, Turn
 from tbptt.trainer.chain import share_of
@@ -60,6 +61,7 @@ class FitLoop:
         self._probing: Probing | None = None
         if isinstance(optimization, Automatic) and hasattr(ground.schedule, "probes"):
             self._probing = Probing(optimization.chain, self._fetch, trainer.log)
+        self._remembering = Remembering(model)
         self._gathered = 0
         self._batches = 0
         self._over = False
@@ -72,11 +74,12 @@ class FitLoop:
             set_mode(self._model, training=True)
         hooks("on_train_start")
         self._over = self._limit == 0  # epochs without batches would never come to an end
-        while not self._over and (trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs):
-            self._epoch()
-            trainer.current_epoch += 1
-            if trainer.should_stop and self._may_stop():
-                break
+        with self._remembering:
+            while not self._over and (trainer.max_epochs is None or trainer.current_epoch < trainer.max_epochs):
+                self._epoch()
+                trainer.current_epoch += 1
+                if trainer.should_stop and self._may_stop():
+                    break
         hooks.before("on_train_end")
         self._publish(trainer.book)
         trainer.send(trainer.book.epoch_metrics(to_logger=True))
@@ -170,6 +173,7 @@ class FitLoop:
                         entering = stretch.entering(piece.span, hiddens)
                         outcome = self._optimization(window, entering, piece.origin, turn, optimizers)
             trainer.hiddens = hiddens = outcome.hiddens
+            self._remembering.end()  # after the first window; a watched call is slower
             place = Place(trainer.current_epoch, batch_idx, piece.number)
             step = trainer.step_to_log(steps_before)
             book.add(place, outcome.loss, outcome.logged, step, outcome.weight)

@@ -308,7 +308,8 @@ class Trainer(Running):
 
         Args:
             path: ``model.onnx``, ``model.pt2``, or a folder (SavedModel).
-            inputs: an example of what ``forward`` takes before the state. None: the model's ``example_input_array``.
+            inputs: an example of what ``forward`` takes before the state. None: the model's ``example_input_array``, or what it was
+                called with first in training.
             state: an example of the state. None: what ``forward`` makes of no state.
 
         Raises:
@@ -317,14 +318,7 @@ class Trainer(Running):
         """
         from tbptt.export import export  # here: nothing else needs it
 
-        model = self._model()
-        inputs = getattr(model, "example_input_array", None) if inputs is None else inputs
-        if inputs is None:
-            raise ConfigurationError(
-                f"trainer.export({os.fspath(path)!r}) needs an example of what {type(model).__name__}.forward takes, as a batch "
-                f"may hold more. Give inputs=, or set example_input_array on the model."
-            )
-        export(model, path, inputs, state)
+        export(self._model(), path, inputs, state)
 
     def _model(self) -> Any:
         if self.model is None:

@@ -15,6 +15,7 @@ from exportable import FEATURES, MODELS, ROWS, STEPS, TOKENS, UNITS, CharLM, ass
 import tbptt
 from tbptt import backends, nn, ops, tree
 from tbptt.errors import BackendNotInstalledError, ConfigurationError, ModuleProtocolError
+from tbptt.nn import module
 from tbptt.protocols import Backend
 
 Arrays = dict[str, Any]
@@ -173,9 +174,9 @@ def test_onnx_says_which_axes_are_open(tmp_path: Path) -> None:
     assert [node.op_type for node in graph.node].count("LSTM") == 2
 
 
-def trained() -> tuple[tbptt.Trainer, CharLM]:
+def trained(compile: bool | str = False) -> tuple[tbptt.Trainer, CharLM]:
     trainer = tbptt.Trainer(
-        max_epochs=1, truncated_bptt_steps=STEPS, enable_progress_bar=False, enable_model_summary=False, compile=False
+        max_epochs=1, truncated_bptt_steps=STEPS, enable_progress_bar=False, enable_model_summary=False, compile=compile
     )
     model = CharLM()
     inputs = np.concatenate(windows("char_lm"), axis=1)
@@ -184,21 +185,25 @@ def trained() -> tuple[tbptt.Trainer, CharLM]:
 
 
 def test_a_trainer_exports_the_model_it_fitted(backend: Backend, tmp_path: Path) -> None:
-    trainer, model = trained()
+    trainer, model = trained("auto")
+    assert not module.watchers  # nobody waits for calls any more
+    trainer.export(tmp_path / "called.pt2")  # by what it was called with
     trainer.export(tmp_path / "given.pt2", windows("char_lm")[0])
     model.example_input_array = windows("char_lm")[0]
     trainer.export(tmp_path / "own.pt2")
     expected = run(model.eval(), windows("char_lm"))
-    for name in ("given.pt2", "own.pt2"):
+    for name in ("called.pt2", "given.pt2", "own.pt2"):
         program = runtime(tmp_path / name)
         assert_close(run_program(program, windows("char_lm"), zero_states("char_lm", ROWS)), expected, 1e-5)
 
 
 def test_a_trainer_says_what_it_lacks(tmp_path: Path) -> None:
     with tbptt.use_backend("torch"):
+        with pytest.raises(
+            ConfigurationError, match=r"needs an example of what forward takes .*has no example_input_array"
+        ):
+            CharLM().export(tmp_path / "model.pt2")
         trainer, _ = trained()
-        with pytest.raises(ConfigurationError, match=r"needs an example .* inputs=, or set example_input_array"):
-            trainer.export(tmp_path / "model.pt2")
         trainer.model = None
         with pytest.raises(ModuleProtocolError, match="no model yet"):
             trainer.export(tmp_path / "model.pt2", windows("char_lm")[0])
