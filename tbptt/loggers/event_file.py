@@ -40,8 +40,8 @@ class EventFile:
     """One event file, written out every `flush_secs` seconds; closed, it is opened again by the next event."""
 
     def __init__(self, folder: Path, flush_secs: float) -> None:
-        # TensorBoard reads the files of a folder in the order of their names, and writes them in this form
-        name = f"events.out.tfevents.{int(time.time()):010d}.{platform.node()}.{os.getpid()}.{next(_count)}"
+        # TensorBoard reads the files of a folder in the order of their names, as texts, and writes them in this form
+        name = f"events.out.tfevents.{int(time.time()):010d}.{platform.node()}.{os.getpid()}.{next(_count):06d}"
         self._path, self._flush_secs = folder / name, flush_secs
         self._event = tensorboard("compat.proto.event_pb2").Event
         self._record_writer = tensorboard("summary.writer.record_writer").RecordWriter
