@@ -34,9 +34,8 @@ class View(tf.Module):
                 self._register(prefix, part)
                 seen |= {id(value) for _, value, _ in own_tensors(part)}
                 continue
-            for name, value, _ in own_tensors(
-                part
-            ):  # a Keras layer's too: a tf.Module looks for variables in tf.Modules alone
+            # a Keras layer's too: a tf.Module looks for variables in tf.Modules alone
+            for name, value, _ in own_tensors(part):
                 if id(value) not in seen:  # a shared parameter has one name, as in our weight files
                     seen.add(id(value))
                     self._register(f"{prefix}.{name}" if prefix else name, value)

@@ -45,9 +45,8 @@ class _Flat(torch.nn.Module):
         def forward(**tensors: Tensor) -> dict[str, Tensor]:
             results = program.run(self.view, [tensors[name] for name in program.input_names])
             seen = list(tensors.values())
-            for index, result in enumerate(
-                results
-            ):  # a cell's output is its state; as outputs they need names of their own
+            # a cell's output is its state; as outputs they need names of their own
+            for index, result in enumerate(results):
                 results[index] = result.clone() if any(result is other for other in seen) else result
                 seen.append(result)
             return dict(zip(program.output_names, results, strict=True))

@@ -18,6 +18,7 @@ from tbptt.comparison.table import table
 from tbptt.comparison.together import side_by_side
 from tbptt.comparison.tolerances import Tolerance
 from tbptt.errors import ConfigurationError, RecordingError, ScriptError
+from tbptt.files import replacing
 
 SAME, DIFFERENT = 0, 1
 
@@ -185,20 +186,15 @@ def _kept(script: Script, path: Path) -> Iterator[Iterable[Record]]:
     """The script's windows, written down as they are read. The file takes its name when it is whole: a run that fails leaves the
     recording that was there, and one that is read here (``--against``) may be replaced.
     """
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    try:
-        with unfinished.open("wb") as file:
-            write = Writer(file, script.head)
+    with replacing(path) as partial, partial.open("wb") as file:
+        write = Writer(file, script.head)
 
-            def written() -> Iterator[Record]:
-                for record in script:
-                    write(record)
-                    yield record
+        def written() -> Iterator[Record]:
+            for record in script:
+                write(record)
+                yield record
 
-            yield written()
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+        yield written()
 
 
 @contextmanager

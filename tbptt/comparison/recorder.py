@@ -18,6 +18,7 @@ from tbptt.comparison.recording import Head, Place, Record, Writer, thinned
 from tbptt.errors import ConfigurationError
 from tbptt.nn.native import backend_of_model, named_tensors_of
 from tbptt.optim import Optimizer
+from tbptt.optim.state import arrays_in
 from tbptt.trainer.dispatch import overridden
 from tbptt.types import Array, Tree
 
@@ -191,11 +192,11 @@ class Recorder(Callback):
             trainer.hiddens = tree.unflatten(tree.structure(trainer.hiddens), new)
 
     def _slots(self, state: dict[str, Any], optimizer: Optimizer) -> Iterator[tuple[str, list[Array], int]]:
-        """Of every array in an optimizer's state its name, the list it is in, and where."""
-        for kept, group in zip(state["groups"], optimizer.param_groups, strict=True):
-            for slot, arrays in kept["slots"].items():
-                for index, parameter in enumerate(group["params"] if slot != "step" else ()):
-                    yield f"{self._names.get(id(parameter), index)}.{slot}", arrays, index
+        """Of every array in an optimizer's state but the counts its name, the list it is in, and where."""
+        for group, slot, place, arrays in arrays_in(state):
+            if slot != "step":
+                parameter = optimizer.param_groups[group]["params"][place]
+                yield f"{self._names.get(id(parameter), place)}.{slot}", arrays, place
 
     def _has_changed(self, name: str, value: Any) -> bool:
         left = self._left.get(name)

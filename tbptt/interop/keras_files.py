@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tbptt.errors import BackendNotInstalledError, WeightsError
+from tbptt.files import replacing
 from tbptt.interop.exchange import Place, check_names, places
 from tbptt.interop.keras_configs import KINDS, LayerConfig, group_names, layer_configs, snake_case
 from tbptt.interop.keras_matching import Source
@@ -85,14 +86,9 @@ def save_keras_file(module: Module, path: str | os.PathLike[str], names: Mapping
             f"Parameters of {', '.join(strangers)} belong to no layer that Keras has: no file of Keras' can hold them. Save "
             f"with module.save_weights(path), or hand them over by interop.keras_weights(module)."
         )
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with _h5py().File(partial, "w") as file:
-            write = _write_keras_3 if target.name.endswith(".weights.h5") else _write_keras_2
-            write(file, found, kinds, _layer_names(found, names))
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(target) as partial, _h5py().File(partial, "w") as file:
+        write = _write_keras_3 if target.name.endswith(".weights.h5") else _write_keras_2
+        write(file, found, kinds, _layer_names(found, names))
 
 
 def read_sources(path: str | os.PathLike[str]) -> list[Source]:

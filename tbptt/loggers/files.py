@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from tbptt import files
+
 
 @contextmanager
 def replacing(target: Path) -> Iterator[TextIO]:
     """A text file to write the new content to; it takes the place of `target` when the block ends well."""
-    partial = target.with_name(target.name + ".partial")
-    try:
-        with partial.open("w", encoding="utf-8", newline="") as file:
-            yield file
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    with files.replacing(target) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        yield file

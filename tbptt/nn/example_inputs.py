@@ -27,10 +27,10 @@ class Remembering(AbstractContextManager["Remembering"]):
     """
 
     def __init__(self, model: Any) -> None:
-        self._model, self._notes = model, self._note
+        self._model = model
 
     def __enter__(self) -> Remembering:
-        modules.watchers.append(self._notes)
+        modules.watchers.append(self._note)
         return self
 
     def __exit__(
@@ -51,8 +51,8 @@ class Remembering(AbstractContextManager["Remembering"]):
 
     def end(self) -> None:
         """Stop waiting for a call."""
-        if self._notes in modules.watchers:
-            modules.watchers.remove(self._notes)
+        if self._note in modules.watchers:
+            modules.watchers.remove(self._note)
 
 
 def example_of(model: Any) -> Any:

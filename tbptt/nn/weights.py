@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from tbptt.backends import backend_of
 from tbptt.errors import WeightsError
+from tbptt.files import replacing
 from tbptt.types import Array
 
 Shape: TypeAlias = tuple[int, ...]
@@ -27,14 +28,9 @@ def save_arrays(
     arrays: Mapping[str, Array], path: str | os.PathLike[str], metadata: dict[str, str] | None = None
 ) -> None:
     """`save` for what is NumPy already."""
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    ordered = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    with replacing(Path(path)) as partial:
         save_file(ordered, partial, metadata={"format": "tbptt", **(metadata or {})})
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def metadata(path: str | os.PathLike[str]) -> dict[str, str]:

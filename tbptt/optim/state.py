@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,14 +91,17 @@ def read_state(
     return found
 
 
+def arrays_in(state: Mapping[str, Any]) -> Iterator[tuple[int, str, int, list[Array]]]:
+    """Of every array in a state the group, the slot and the place it is at, and the list it is in, to be read and changed there."""
+    for number, group in enumerate(state["groups"]):
+        for slot, arrays in group["slots"].items():
+            for place in range(len(arrays)):
+                yield number, slot, place, arrays
+
+
 def write_file(state: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     """A state as safetensors; the file appears whole or not at all."""
-    arrays = {
-        f"{g}.{slot}.{i}": array
-        for g, group in enumerate(state["groups"])
-        for slot, values in group["slots"].items()
-        for i, array in enumerate(values)
-    }
+    arrays = {f"{group}.{slot}.{place}": values[place] for group, slot, place, values in arrays_in(state)}
     numbers = {
         **state,
         "groups": [

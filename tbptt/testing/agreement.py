@@ -143,8 +143,8 @@ def _run(
         tbptt.seed_everything(seed)
         model = build()
         _check(name, model)
-        callbacks = [*_listed(options.get("callbacks")), Recorder(write, steps, follow=follow)]
-        trainer = tbptt.Trainer(**{**length, **quiet, "precision": precision, **options, "callbacks": callbacks})
+        trainer = tbptt.Trainer(**{**length, **quiet, "precision": precision, **options})
+        trainer.callbacks.append(Recorder(write, steps, follow=follow))
         with suppress(EnoughWindows):
             trainer.fit(model, data() if callable(data) else data)
 
@@ -161,7 +161,3 @@ def _check(name: str, model: Any) -> None:
 
 _NO_END = 2**62
 """More optimizer steps than come: the recorder ends the run."""
-
-
-def _listed(callbacks: Any) -> Iterable[Any]:
-    return callbacks if isinstance(callbacks, list | tuple) else () if callbacks is None else (callbacks,)
